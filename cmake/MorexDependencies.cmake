@@ -1,0 +1,11 @@
+# The small libraries, all from the distribution (docs/dependencies.md).
+find_package(PkgConfig REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(fmt REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
+pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
+add_library(morex_yaml INTERFACE)
+target_link_libraries(morex_yaml INTERFACE yaml-cpp)

@@ -1,0 +1,48 @@
+# LibTorch as one imported target of our own: find_package(Torch) demands a CUDA toolkit.
+# MOREX_TORCH_PREFIX is the folder that holds include/ and lib/ (what torch.__path__[0] prints).
+set(MOREX_TORCH_VERSION 2.11.0)
+if(NOT MOREX_TORCH_PREFIX)
+  if(DEFINED ENV{MOREX_TORCH_PREFIX})
+    set(MOREX_TORCH_PREFIX $ENV{MOREX_TORCH_PREFIX})
+  else()
+    set(cache_home $ENV{XDG_CACHE_HOME})
+    if(NOT cache_home)
+      set(cache_home $ENV{HOME}/.cache)
+    endif()
+    set(MOREX_TORCH_PREFIX ${cache_home}/morex/torch-${MOREX_TORCH_VERSION}/torch)
+  endif()
+endif()
+set(MOREX_TORCH_PREFIX ${MOREX_TORCH_PREFIX} CACHE PATH "Folder with LibTorch's include/ and lib/")
+if(NOT EXISTS ${MOREX_TORCH_PREFIX}/include/ATen/ATen.h)
+  message(FATAL_ERROR "LibTorch not found in '${MOREX_TORCH_PREFIX}'. "
+                      "Run scripts/build, which fetches it, or set MOREX_TORCH_PREFIX.")
+endif()
+cmake_path(GET MOREX_TORCH_PREFIX PARENT_PATH MOREX_TORCH_SITE)
+set(torch_lib ${MOREX_TORCH_PREFIX}/lib)
+set(cuda_lib ${MOREX_TORCH_SITE}/nvidia/cu13/lib)
+
+add_library(morex_torch INTERFACE)
+target_include_directories(morex_torch SYSTEM INTERFACE
+  ${MOREX_TORCH_PREFIX}/include ${MOREX_TORCH_PREFIX}/include/torch/csrc/api/include)
+# -fopenmp for the compiler only: the linker would add the system's libgomp beside the wheel's.
+target_compile_options(morex_torch INTERFACE -fopenmp)
+file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)
+target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
+  -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
+  -Wl,-rpath,${torch_lib} -Wl,-rpath,${cuda_lib} -Wl,-rpath-link,${cuda_lib})
+# Symbols that LibTorch exports but does not declare: used where they link, replaced by ATen where not.
+set(CMAKE_REQUIRED_LINK_OPTIONS_SAVED ${CMAKE_REQUIRED_LINK_OPTIONS})
+try_compile(MOREX_HAS_MKLDNN_MATMUL ${CMAKE_BINARY_DIR}/probe_mkldnn
+  SOURCES ${CMAKE_SOURCE_DIR}/cmake/probe_mkldnn_matmul.cpp
+  LINK_LIBRARIES morex_torch CXX_STANDARD 20)
+message(STATUS "LibTorch: ${MOREX_TORCH_PREFIX}; mkldnn_matmul: ${MOREX_HAS_MKLDNN_MATMUL}")
+if(MOREX_HAS_MKLDNN_MATMUL)
+  target_compile_definitions(morex_torch INTERFACE MOREX_HAS_MKLDNN_MATMUL)
+endif()
+
+# One precompiled header for everything that includes torch.
+file(WRITE ${CMAKE_BINARY_DIR}/pch_anchor.cpp.in "// holds the precompiled header\n")
+configure_file(${CMAKE_BINARY_DIR}/pch_anchor.cpp.in ${CMAKE_BINARY_DIR}/pch_anchor.cpp COPYONLY)
+add_library(morex_pch OBJECT ${CMAKE_BINARY_DIR}/pch_anchor.cpp)
+target_link_libraries(morex_pch PRIVATE morex_torch morex_warnings fmt::fmt)
+target_precompile_headers(morex_pch PRIVATE ${CMAKE_SOURCE_DIR}/cmake/torch_pch.h)

@@ -1,0 +1,75 @@
+// A decoder-only language model: the slots, and a forward pass that its family writes.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/warnings.h"
+#include "models/model_config.h"
+#include "nn/batch_context.h"
+#include "nn/kv_cache.h"
+#include "nn/routing_report.h"
+#include "nn/slots.h"
+
+namespace morex::models {
+
+struct LoadOptions {
+  at::ScalarType dtype = at::kFloat;  // of the base's weights and activations: float32, bfloat16, float64
+  at::Device device = at::kCPU;
+};
+
+// A weight by its Hugging Face name, for full fine-tuning, merging and inspection. `slot` is where the model keeps it:
+// assigning another tensor of the same shape there changes the model.
+struct NamedWeight {
+  std::string name;
+  at::Tensor* slot = nullptr;
+};
+
+class CausalLm {
+ public:
+  virtual ~CausalLm() = default;
+
+  const ModelConfig& config() const { return config_; }
+  at::ScalarType dtype() const { return dtype_; }
+  at::Device device() const { return device_; }
+  nn::SlotTable& slots() { return slots_; }
+  std::vector<NamedWeight>& weights() { return weights_; }  // tied weights stand once
+  const std::string& digest() const { return digest_; }     // of the files' tensors: names the base in run.json
+
+  // ids [B, L] int64 -> hidden states after the final norm, [B·L, D]. With a cache the keys and values are appended and
+  // positions go on from its length. all_hidden, when given, receives the input of every layer and the final output
+  // ([B·L, D] each, layers + 1 of them).
+  virtual at::Tensor hidden(const at::Tensor& ids, const nn::BatchContext& ctx, nn::RoutingReport& report,
+                            nn::KvCache* cache = nullptr, std::vector<at::Tensor>* all_hidden = nullptr) const = 0;
+  // h [N, D] -> logits [N, V], through the head's slot.
+  virtual at::Tensor logits(const at::Tensor& h, const nn::BatchContext& ctx, nn::RoutingReport& report) const = 0;
+  // Sum over rows of the cross-entropy of logits(h) against targets [N] int64 (float32 accumulation; float64 in
+  // float64), formed in chunks without a [N, V] tensor where no adapter sits on the head. Scalar.
+  virtual at::Tensor loss_sum(const at::Tensor& h, const at::Tensor& targets, const nn::BatchContext& ctx,
+                              nn::RoutingReport& report) const = 0;
+
+  nn::KvCache make_cache(int64_t batch, int64_t capacity) const;
+
+ protected:
+  ModelConfig config_;
+  at::ScalarType dtype_ = at::kFloat;
+  at::Device device_ = at::kCPU;
+  nn::SlotTable slots_;
+  std::vector<NamedWeight> weights_;
+  std::string digest_;
+};
+
+// A Hugging Face folder or a .gguf file, with every check (names, shapes, types, finite numbers). Throws Error(kFormat)
+// naming the file and the tensor; what is odd but loadable is a warning.
+std::unique_ptr<CausalLm> load_model(const std::filesystem::path& path, const LoadOptions& options, Warnings& warnings);
+
+// Only the configuration (no weights needed): for counts and forecasts.
+ModelConfig load_model_config(const std::filesystem::path& path, Warnings& warnings);
+// A model of that configuration without weights: slots with their shapes, tensors on the meta device.
+std::unique_ptr<CausalLm> make_meta_model(const ModelConfig& config);
+
+}  // namespace morex::models

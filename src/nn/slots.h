@@ -1,0 +1,89 @@
+// Where adapters and models meet, and the only place. A model family is built from slots; an adapter attaches to them
+// and knows nothing of the family.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/batch_context.h"
+#include "nn/routing_report.h"
+
+namespace morex::nn {
+
+// A weight of a linear map, by handle. `value` is [out, in], or [in, out] when `transposed` (GPT-2's Conv1D). It may be
+// a row range of a fused weight (a view). Frozen: requires_grad is false. Trainable (method: full): a leaf, possibly of
+// a wider dtype than the activations; the op casts it.
+struct LinearWeight {
+  at::Tensor value;
+  bool transposed = false;
+  int64_t out_features() const { return value.size(transposed ? 1 : 0); }
+  int64_t in_features() const { return value.size(transposed ? 0 : 1); }
+};
+
+// One projection. `module` is its Hugging Face path ("model.layers.0.self_attn.q_proj"): names in adapter files.
+struct LinearMember {
+  std::string module;
+  LinearWeight weight;
+  at::Tensor bias;  // [out], may be undefined
+};
+
+// What an adapter does to a group of projections that read the same input.
+class GroupAdapter {
+ public:
+  virtual ~GroupAdapter() = default;
+  // x [T, in]; y[i] [T, out_i] holds the base product of member i without bias, and may be changed in place (it is not
+  // saved by anybody). Gradients: to x, to the adapter's leaves, and through y.
+  virtual void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const BatchContext& ctx,
+                     RoutingReport& report) const = 0;
+};
+
+// The projections that read the same input: q,k,v · o · gate,up · down · lm_head.
+struct LinearGroup {
+  int64_t layer = -1;  // decoder layer, -1 outside of them
+  std::vector<LinearMember> members;
+  const GroupAdapter* adapter = nullptr;  // null: the bare base, bit for bit
+
+  // x [T, in] -> one [T, out_i] per member: base product, adapter, bias.
+  std::vector<at::Tensor> forward(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const;
+};
+
+// The gated feed-forward block as a whole, for methods whose gate multiplies after the non-linearity (MixLoRA).
+struct Mlp;
+class MlpAdapter {
+ public:
+  virtual ~MlpAdapter() = default;
+  // x [T, D] -> the block's output [T, D], replacing Mlp::forward_base.
+  virtual at::Tensor apply(const Mlp& mlp, const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const = 0;
+};
+
+enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+
+struct Mlp {
+  int64_t layer = 0;
+  std::string module;   // "model.layers.0.mlp"
+  LinearGroup gate_up;  // members gate_proj, up_proj
+  LinearGroup down;     // member down_proj
+  Activation activation = Activation::kSilu;
+  const MlpAdapter* adapter = nullptr;
+
+  at::Tensor forward(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const;
+  at::Tensor forward_base(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const;
+};
+
+// A gather of rows. weight [V, D].
+struct Embedding {
+  std::string module;
+  at::Tensor weight;
+  at::Tensor forward(const at::Tensor& ids) const;  // [N] int64 -> [N, D]
+};
+
+// The slots of one model, in the order of the forward pass. Pointers stay valid while the model lives.
+struct SlotTable {
+  std::vector<LinearGroup*> groups;
+  std::vector<Mlp*> mlps;
+  std::vector<Embedding*> embeddings;
+};
+
+}  // namespace morex::nn

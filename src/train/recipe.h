@@ -1,0 +1,57 @@
+// A training recipe: every option with its default, its meaning and its check. The config reference is generated from
+// the same table.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/warnings.h"
+#include "data/dataset.h"
+
+namespace morex::train {
+
+struct Recipe {
+  // model and data
+  std::string model_name_or_path, tokenizer_name_or_path, train_file, validation_file, output_dir;
+  data::DatasetOptions data;
+  bool group_by_length = true;
+  // optimisation
+  double learning_rate = 2e-4, weight_decay = 0.0, max_grad_norm = 1.0;
+  double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
+  int64_t per_device_train_batch_size = 8, gradient_accumulation_steps = 1, per_device_eval_batch_size = 8;
+  double num_train_epochs = 1.0;
+  int64_t max_steps = -1;
+  std::string lr_scheduler_type = "linear";  // constant, constant_with_warmup, linear, cosine
+  double warmup_ratio = 0.0;
+  int64_t warmup_steps = 0;
+  // running
+  int64_t logging_steps = 10, eval_steps = 0, save_steps = 0, save_total_limit = 2;
+  std::string resume_from_checkpoint;        // "", a folder, or "auto"
+  bool load_best_model_at_end = false;
+  std::string metric_for_best_model = "eval_loss";
+  std::vector<std::string> eval_tasks;       // evaluated at eval_steps as eval_TASK_acc
+  std::string eval_data_dir;
+  int64_t eval_limit = -1;
+  std::vector<std::string> sample_prompts;   // generated from at eval_steps
+  int64_t sample_max_new_tokens = 48;
+  uint64_t seed = 42;
+  std::string dtype = "auto";                // float32, bfloat16, float64, auto
+  std::string device = "auto";               // cpu, cuda, auto
+  int64_t threads = 0;                       // 0: all available cores
+  bool report_to_tensorboard = true;
+  // method: keys handed on to the adapters, or method: full
+  Json method;
+};
+
+// Checks everything at once: all problems in one Error(kConfig), unknown keys with the nearest name.
+Recipe parse_recipe(const Json& recipe);
+Json recipe_to_json(const Recipe& recipe);
+
+// One row per option, for the reference page and for errors.
+struct OptionRow {
+  std::string name, type, default_value, meaning;
+};
+std::vector<OptionRow> recipe_options();
+
+}  // namespace morex::train
