@@ -50,8 +50,8 @@ template <typename... Args>
   } while (false)
 
 // What only a mistake in morex can break. Always on: every use is outside inner loops.
-#define MOREX_ASSERT(condition)                                         \
-  do {                                                                  \
-    if (!(condition)) [[unlikely]]                                      \
-      ::morex::assertion_failed(#condition, __FILE__, __LINE__);        \
+#define MOREX_ASSERT(condition)                                  \
+  do {                                                           \
+    if (!(condition)) [[unlikely]]                               \
+      ::morex::assertion_failed(#condition, __FILE__, __LINE__); \
   } while (false)

@@ -1,9 +1,8 @@
 // JSON with errors that name the file and the key.
 #pragma once
-#include <nlohmann/json.hpp>
-
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,8 +35,8 @@ class JsonReader {
   T get_or(std::string_view key, T fallback) const;
   template <typename T>
   std::optional<T> find(std::string_view key) const;
-  bool has(std::string_view key) const;             // present and not null
-  const Json& raw(std::string_view key) const;      // null when absent
+  bool has(std::string_view key) const;         // present and not null
+  const Json& raw(std::string_view key) const;  // null when absent
   // Throws for the first key that is not in `known`, with the nearest known name.
   void refuse_unknown_keys(const std::vector<std::string>& known) const;
 

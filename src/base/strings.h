@@ -1,5 +1,6 @@
 // Small text helpers.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,7 +16,7 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 // " Did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
-std::string format_bytes(double bytes);      // "1.3 GiB"
-std::string format_duration(double seconds); // "1h02m", "3m05s", "12.4s"
+std::string format_bytes(double bytes);       // "1.3 GiB"
+std::string format_duration(double seconds);  // "1h02m", "3m05s", "12.4s"
 
 }  // namespace morex

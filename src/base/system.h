@@ -13,11 +13,12 @@ struct CpuFeatures {
 };
 CpuFeatures cpu_features();
 
-int64_t available_cores();        // what the scheduler grants this process (affinity and cgroup quota)
-int64_t peak_rss_bytes();         // highest resident set so far
+int64_t available_cores();  // what the scheduler grants this process (affinity and cgroup quota)
+int64_t peak_rss_bytes();   // highest resident set so far
 int64_t current_rss_bytes();
-int64_t total_memory_bytes();     // of the machine or the cgroup limit, whichever is smaller
-std::vector<std::string> mapped_libraries(const std::string& name_part);  // paths of mapped files whose name contains it
+int64_t total_memory_bytes();  // of the machine or the cgroup limit, whichever is smaller
+std::vector<std::string> mapped_libraries(
+    const std::string& name_part);  // paths of mapped files whose name contains it
 
 // Keeps freed blocks in the process instead of returning them to the system at once: with glibc's defaults every large
 // activation is mapped, page-faulted and unmapped at each step. For the program's start; library users opt in.
