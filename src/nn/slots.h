@@ -9,6 +9,7 @@
 
 #include "nn/batch_context.h"
 #include "nn/routing_report.h"
+#include "ops/activation.h"
 
 namespace morex::nn {
 
@@ -55,10 +56,11 @@ class MlpAdapter {
  public:
   virtual ~MlpAdapter() = default;
   // x [T, D] -> the block's output [T, D], replacing Mlp::forward_base.
-  virtual at::Tensor apply(const Mlp& mlp, const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const = 0;
+  virtual at::Tensor apply(const Mlp& mlp, const at::Tensor& x, const BatchContext& ctx,
+                           RoutingReport& report) const = 0;
 };
 
-enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };
+using ops::Activation;
 
 struct Mlp {
   int64_t layer = 0;

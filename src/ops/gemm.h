@@ -1,0 +1,26 @@
+// Matrix products on row-major tensors, each in the orientation that is fast on this machine. No autograd here: these
+// are the bricks of the nodes. Operands of one call have one dtype (float32, bfloat16, float64) and may be strided;
+// results are contiguous. In float32 on CPUs where ATen's library is slow (AMD), products of some size go to oneDNN;
+// everything else is ATen. Error: one rounding of the result plus K·eps of the accumulation in float32 (float64).
+// A row of a product with weights is computed by the same call whether or not an adapter is attached.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace morex::ops {
+
+// x [T, K], w [N, K] -> x·wᵀ [T, N].
+at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w);
+// x [T, K], w [K, N] -> x·w [T, N]. Backward of matmul_nt to its input, without a copy of the weight.
+at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w);
+// a [T, M], b [T, N] -> aᵀ·b [M, N]. The gradient of a weight: matmul_tn(dy, x) for [out, in], matmul_tn(z, dy) for a
+// factor stored as [r, out]. Keep the wide operand second: a transposed result is a thousand times slower.
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b);
+// y [T, N] += z [T, K]·b [K, N], in place; y may be a column slice.
+void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b);
+// y [M, N] += a [T, M]ᵀ·b [T, N], in place.
+void add_matmul_tn(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b);
+
+// Whether float32 products of some size go to oneDNN on this machine (for `doctor`).
+bool onednn_products();
+
+}  // namespace morex::ops

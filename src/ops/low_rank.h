@@ -1,0 +1,21 @@
+// The two products of every low-rank adapter: down to the ranks (and router rows) of a group, and back up into a
+// target's base output. Dtype rule: products run in x's (y's) dtype, a float32 leaf is cast for them; gradients of a
+// leaf have the leaf's dtype. float64 passes through.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+namespace morex::ops {
+
+// h = x·AGᵀ + bias.  x [T, d]; ag [R, d]; bias [R] or undefined -> [T, R] in x's dtype.
+// Grad: x, ag, bias. Saves x and the leaf's handle. Error: as gemm.h.
+at::Tensor down(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias = {});
+
+// The same in float32 (float64 for float64): router rows. bfloat16 x is widened chunk by chunk -> [T, R] float32.
+at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias = {});
+
+// y += z·b + bias, in place; returns y.  y [T, out] (a tensor nobody has saved); z [T, r] of any dtype (cast to y's);
+// b [r, out], stored like this; bias [out] or undefined.
+// Grad: y (passed through), z, b, bias. Saves z and the leaf's handle. Error: as gemm.h.
+at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias = {});
+
+}  // namespace morex::ops
