@@ -21,7 +21,8 @@ cmake_path(GET MOREX_TORCH_PREFIX PARENT_PATH MOREX_TORCH_SITE)
 set(torch_lib ${MOREX_TORCH_PREFIX}/lib)
 set(cuda_lib ${MOREX_TORCH_SITE}/nvidia/cu13/lib)
 
-add_library(morex_torch INTERFACE)
+# Imported, so that try_compile below can use it.
+add_library(morex_torch INTERFACE IMPORTED GLOBAL)
 target_include_directories(morex_torch SYSTEM INTERFACE
   ${MOREX_TORCH_PREFIX}/include ${MOREX_TORCH_PREFIX}/include/torch/csrc/api/include)
 # -fopenmp for the compiler only: the linker would add the system's libgomp beside the wheel's.
@@ -31,14 +32,16 @@ target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
   -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
   -Wl,-rpath,${torch_lib} -Wl,-rpath,${cuda_lib} -Wl,-rpath-link,${cuda_lib})
 # Symbols that LibTorch exports but does not declare: used where they link, replaced by ATen where not.
-set(CMAKE_REQUIRED_LINK_OPTIONS_SAVED ${CMAKE_REQUIRED_LINK_OPTIONS})
-try_compile(MOREX_HAS_MKLDNN_MATMUL ${CMAKE_BINARY_DIR}/probe_mkldnn
-  SOURCES ${CMAKE_SOURCE_DIR}/cmake/probe_mkldnn_matmul.cpp
-  LINK_LIBRARIES morex_torch CXX_STANDARD 20)
-message(STATUS "LibTorch: ${MOREX_TORCH_PREFIX}; mkldnn_matmul: ${MOREX_HAS_MKLDNN_MATMUL}")
-if(MOREX_HAS_MKLDNN_MATMUL)
-  target_compile_definitions(morex_torch INTERFACE MOREX_HAS_MKLDNN_MATMUL)
-endif()
+foreach(symbol mkldnn_matmul brgemm)
+  string(TOUPPER MOREX_HAS_${symbol} found)
+  try_compile(${found} ${CMAKE_BINARY_DIR}/probe_${symbol}
+    SOURCES ${CMAKE_SOURCE_DIR}/cmake/probe_${symbol}.cpp
+    LINK_LIBRARIES morex_torch CXX_STANDARD 20)
+  message(STATUS "LibTorch: ${MOREX_TORCH_PREFIX}; ${symbol}: ${${found}}")
+  if(${found})
+    target_compile_definitions(morex_torch INTERFACE ${found})
+  endif()
+endforeach()
 
 # One precompiled header for everything that includes torch.
 file(WRITE ${CMAKE_BINARY_DIR}/pch_anchor.cpp.in "// holds the precompiled header\n")
