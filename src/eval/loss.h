@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "data/dataset.h"
+#include "data/example.h"
 #include "models/causal_lm.h"
 
 namespace morex::eval {
