@@ -1,10 +1,17 @@
-# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [PROCESSORS n])
+# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s])
+# Cases run in parallel, so each gets one thread unless it asks for more itself.
 # Cases are discovered when ctest runs, so that golden cases dropped into a folder are seen without a build.
 find_package(GTest REQUIRED)
 include(GoogleTest)
 find_library(MOREX_RAPIDCHECK rapidcheck)
+# The sanitizer build holds the tests of these areas only (target sanitized_tests).
+set(MOREX_SANITIZED_AREAS base io text data ops nn adapters)
+add_custom_target(sanitized_tests)
 function(morex_add_test)
   cmake_parse_arguments(arg "TORCH" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  if(MOREX_SANITIZE AND NOT MOREX_TEST_AREA IN_LIST MOREX_SANITIZED_AREAS)
+    return()
+  endif()
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE morex_warnings morex_test_support ${arg_LINK} GTest::gtest)
   if(arg_LABEL STREQUAL "property")
@@ -17,6 +24,8 @@ function(morex_add_test)
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()
+  add_dependencies(sanitized_tests ${arg_NAME})
   gtest_discover_tests(${arg_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} SKIP_REGULAR_EXPRESSION "SKIPPED unsupported")
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive"
+    SKIP_REGULAR_EXPRESSION "SKIPPED unsupported")
 endfunction()

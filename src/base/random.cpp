@@ -1,4 +1,4 @@
-// Philox 4x32-10 (Salmon et al., SC 2011). Counter = (block, step), key = (seed mixed with stream): two different keys
+// Counter = (block, step), key = (seed mixed with stream): two different keys
 // never share a sequence.
 #include "base/random.h"
 
@@ -32,20 +32,23 @@ uint64_t stream_id(std::string_view name) {
   return hash;
 }
 
-std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block) {
-  const uint64_t mixed = mix(mix(key.seed) ^ key.stream);
-  uint32_t k0 = static_cast<uint32_t>(mixed), k1 = static_cast<uint32_t>(mixed >> 32);
-  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-                               static_cast<uint32_t>(key.step), static_cast<uint32_t>(key.step >> 32)};
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2> key) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53} * c[0];
     const uint64_t p1 = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ k0, static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ k1, static_cast<uint32_t>(p0)};
-    k0 += 0x9E3779B9;
-    k1 += 0xBB67AE85;
+    c = {static_cast<uint32_t>(p1 >> 32) ^ c[1] ^ key[0], static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32) ^ c[3] ^ key[1], static_cast<uint32_t>(p0)};
+    key[0] += 0x9E3779B9;
+    key[1] += 0xBB67AE85;
   }
   return c;
+}
+
+std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block) {
+  const uint64_t mixed = mix(mix(key.seed) ^ key.stream);
+  return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(key.step),
+                 static_cast<uint32_t>(key.step >> 32)},
+                {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)});
 }
 
 void fill_uniform(const RandomKey& key, uint64_t offset, std::span<double> out) {

@@ -19,6 +19,9 @@ struct RandomKey {
 // A stable 64-bit name of a stream (FNV-1a of the text).
 uint64_t stream_id(std::string_view name);
 
+// Philox 4x32-10 itself: ten rounds over a 128-bit counter with a 64-bit key (Salmon et al., SC 2011).
+std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
+
 // The four 32-bit words of block `block` of a stream.
 std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block);
 

@@ -25,9 +25,7 @@ fs::path golden_dir() {
   return from_environment("MOREX_GOLDEN_DIR", fs::exists(shared) ? shared : own);
 }
 
-fs::path data_dir() {
-  return from_environment("MOREX_DATA_DIR", source_dir().parent_path() / "shared" / "data");
-}
+fs::path data_dir() { return from_environment("MOREX_DATA_DIR", source_dir().parent_path() / "shared" / "data"); }
 
 fs::path smollm2_gguf() {
   const char* home = std::getenv("HOME");
