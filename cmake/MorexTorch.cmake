@@ -26,7 +26,8 @@ add_library(morex_torch INTERFACE IMPORTED GLOBAL)
 target_include_directories(morex_torch SYSTEM INTERFACE
   ${MOREX_TORCH_PREFIX}/include ${MOREX_TORCH_PREFIX}/include/torch/csrc/api/include)
 # -fopenmp for the compiler only: the linker would add the system's libgomp beside the wheel's.
-target_compile_options(morex_torch INTERFACE -fopenmp)
+# Nobody reads errno or floating-point flags here: without them loops with square roots vectorise.
+target_compile_options(morex_torch INTERFACE -fopenmp -fno-math-errno -fno-trapping-math)
 file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)
 target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
   -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
