@@ -15,7 +15,9 @@ struct Recipe {
   // model and data
   std::string model_name_or_path, tokenizer_name_or_path, train_file, validation_file, output_dir;
   data::DatasetOptions data;
+  int64_t max_eval_samples = -1;  // rows of validation_file; -1: all
   bool group_by_length = true;
+  bool shuffle = true;  // false: the file's order, batch after batch
   // optimisation
   double learning_rate = 2e-4, weight_decay = 0.0, max_grad_norm = 1.0;
   double adam_beta1 = 0.9, adam_beta2 = 0.999, adam_epsilon = 1e-8;
@@ -27,31 +29,39 @@ struct Recipe {
   int64_t warmup_steps = 0;
   // running
   int64_t logging_steps = 10, eval_steps = 0, save_steps = 0, save_total_limit = 2;
-  std::string resume_from_checkpoint;        // "", a folder, or "auto"
+  std::string resume_from_checkpoint;  // "", a folder, or "auto"
   bool load_best_model_at_end = false;
   std::string metric_for_best_model = "eval_loss";
-  std::vector<std::string> eval_tasks;       // evaluated at eval_steps as eval_TASK_acc
+  std::vector<std::string> eval_tasks;  // evaluated at eval_steps as eval_TASK_acc
   std::string eval_data_dir;
   int64_t eval_limit = -1;
-  std::vector<std::string> sample_prompts;   // generated from at eval_steps
+  std::vector<std::string> sample_prompts;  // generated from at eval_steps
   int64_t sample_max_new_tokens = 48;
   uint64_t seed = 42;
-  std::string dtype = "auto";                // float32, bfloat16, float64, auto
-  std::string device = "auto";               // cpu, cuda, auto
-  int64_t threads = 0;                       // 0: all available cores
+  std::string dtype = "auto";   // float32, bfloat16, float64, auto
+  std::string device = "auto";  // cpu, cuda, auto
+  int64_t threads = 0;          // 0: all available cores
   bool report_to_tensorboard = true;
   // method: keys handed on to the adapters, or method: full
   Json method;
 };
 
-// Checks everything at once: all problems in one Error(kConfig), unknown keys with the nearest name.
+// Checks everything at once: all problems in one Error(kConfig), unknown keys with the nearest name. Keys of the method
+// part are passed on unread in `method`; adapters::AdapterSet::create checks them against the model.
 Recipe parse_recipe(const Json& recipe);
+
+// Every option with its value, and the method's keys beside them; parse_recipe reads it back to the same recipe.
 Json recipe_to_json(const Recipe& recipe);
 
-// One row per option, for the reference page and for errors.
+// One row per option, for the reference page and for errors. `default_value` is JSON text, "required" where there is
+// none.
 struct OptionRow {
   std::string name, type, default_value, meaning;
 };
 std::vector<OptionRow> recipe_options();
+
+// What a resumed run may not change: one "key: was X, is Y" for each key in which two recipes (as recipe_to_json
+// writes them) differ and which matters for the trained numbers. Files are compared by their digests, not by path.
+std::vector<std::string> result_differences(const Json& before, const Json& now);
 
 }  // namespace morex::train
