@@ -32,6 +32,16 @@ file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)
 target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
   -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
   -Wl,-rpath,${torch_lib} -Wl,-rpath,${cuda_lib} -Wl,-rpath-link,${cuda_lib})
+if(MOREX_CUDA)
+  if(NOT EXISTS ${torch_lib}/libtorch_cuda.so)
+    message(FATAL_ERROR "'${torch_lib}' holds no libtorch_cuda.so. Set MOREX_TORCH_PREFIX to an installed CUDA build of "
+                        "torch: python3 -c 'import torch; print(torch.__path__[0])'")
+  endif()
+  # cuDNN, NCCL and the rest are found by torch's own RPATH when the program starts; they need not be here to link.
+  target_link_libraries(morex_torch INTERFACE
+    -Wl,--no-as-needed torch_cuda c10_cuda -Wl,--as-needed -Wl,--allow-shlib-undefined)
+  target_compile_definitions(morex_torch INTERFACE MOREX_CUDA)
+endif()
 # Symbols that LibTorch exports but does not declare: used where they link, replaced by ATen where not.
 foreach(symbol mkldnn_matmul brgemm)
   string(TOUPPER MOREX_HAS_${symbol} found)
