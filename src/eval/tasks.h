@@ -19,6 +19,7 @@ struct TaskOptions {
   std::filesystem::path data_dir;       // holds {task}.jsonl in the original column layouts ({task}.pool.jsonl: few-shot)
   int64_t num_fewshot = 0;
   uint64_t fewshot_seed = 1234;
+  std::string fewshot_sampler = "default";  // default: the harness's draws; first_n: rows 0 … n-1 of the pool
   int64_t limit = -1;                   // first n items only
   int64_t tokens_per_batch = 2048;
   std::filesystem::path samples_file;   // JSONL, one line an item; empty: not written
