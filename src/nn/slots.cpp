@@ -1,0 +1,40 @@
+#include "nn/slots.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "ops/frozen_linear.h"
+#include "ops/swiglu.h"
+
+namespace morex::nn {
+
+std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x, const BatchContext& ctx,
+                                             RoutingReport& report) const {
+  std::vector<at::Tensor> y;
+  y.reserve(members.size());
+  for (const LinearMember& member : members) {
+    y.push_back(ops::frozen_linear(x, member.weight.value, member.weight.transposed));  // [T, out]
+  }
+  if (adapter != nullptr) adapter->apply(x, y, ctx, report);
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (members[i].bias.defined()) y[i].add_(members[i].bias);
+  }
+  return y;
+}
+
+at::Tensor Mlp::forward(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const {
+  return adapter != nullptr ? adapter->apply(*this, x, ctx, report) : forward_base(x, ctx, report);
+}
+
+at::Tensor Mlp::forward_base(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const {
+  const std::vector<at::Tensor> gate_up_out = gate_up.forward(x, ctx, report);  // [T, F] each
+  const at::Tensor hidden = ops::swiglu(gate_up_out[0], gate_up_out[1], activation);
+  return down.forward(hidden, ctx, report)[0];  // [T, D]
+}
+
+at::Tensor Embedding::forward(const at::Tensor& ids) const {
+  MOREX_ASSERT(ids.dim() == 1);
+  return at::embedding(weight, ids);  // [N, D]
+}
+
+}  // namespace morex::nn

@@ -1,0 +1,139 @@
+#include "ops/linear_cross_entropy.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "ops/chunks.h"
+#include "ops/gemm.h"
+#include "ops/wide.h"
+
+namespace morex::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Logits held at a time: 64 MiB in float32. Enough rows that reading the weight does not dominate its product.
+constexpr int64_t kLogitElements = int64_t{1} << 24;
+constexpr int64_t kMinimalRows = 64;
+
+// The rows that count, as indices; all of them must be valid classes.
+at::Tensor supervised_rows(const at::Tensor& targets, int64_t classes) {
+  MOREX_ASSERT(targets.dim() == 1 && targets.scalar_type() == at::kLong);
+  const at::Tensor rows = targets.ne(kIgnoredTarget).nonzero().squeeze(1);
+  if (rows.numel() > 0) {
+    const auto [low, high] = targets.index_select(0, rows).aminmax();
+    MOREX_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < classes, ErrorKind::kData,
+                "[loss] targets must lie in [0, {}) or be {}, got {} … {}", classes, kIgnoredTarget,
+                low.item<int64_t>(), high.item<int64_t>());
+  }
+  return rows;
+}
+
+// Losses of logits [n, V] into nll [n] double. With `gradient`, the logits become softmax - onehot.
+void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& nll, bool gradient) {
+  const at::ScalarType wide = wide_type(logits.scalar_type());
+  const int64_t* target = targets.const_data_ptr<int64_t>();
+  double* loss = nll.mutable_data_ptr<double>();
+  for_chunks(logits.size(0), 1, [&](int64_t n, int64_t) {
+    const at::Tensor stored = logits.select(0, n);
+    at::Tensor row = stored.to(wide);  // [V]; the stored row itself where the types agree
+    const double own = row[target[n]].item<double>();
+    const double top = row.max().item<double>();
+    row = gradient ? row.sub_(top).exp_() : row.sub(top).exp_();
+    const double sum = row.sum().item<double>();
+    loss[n] = std::log(sum) + top - own;
+    if (!gradient) return;
+    row.mul_(1.0 / sum);
+    row[target[n]].sub_(1.0);
+    if (stored.scalar_type() != wide) stored.copy_(row);
+  });
+}
+
+struct LinearCrossEntropyNode : torch::autograd::Function<LinearCrossEntropyNode> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& h_in, const at::Tensor& weight,
+                            const at::Tensor& targets, bool transposed, bool want_gradient) {
+    const int64_t classes = weight.size(transposed ? 1 : 0);
+    const at::Tensor rows = supervised_rows(targets, classes);
+    const bool all = rows.numel() == targets.numel();
+    const at::Tensor h = all ? h_in.detach().contiguous() : h_in.detach().index_select(0, rows);  // [n, D]
+    const at::Tensor t = all ? targets.contiguous() : targets.index_select(0, rows);
+    const at::Tensor w = weight.detach().to(h.scalar_type());
+    const bool want_dh = want_gradient && h_in.requires_grad(), want_dw = want_gradient && weight.requires_grad();
+    const at::ScalarType wide = wide_type(h.scalar_type());
+
+    const int64_t n = h.size(0), step = std::max(kMinimalRows, kLogitElements / std::max<int64_t>(1, classes));
+    const at::Tensor nll = at::empty({n}, at::TensorOptions().dtype(at::kDouble));
+    at::Tensor dh, dw;
+    if (want_dh) dh = at::empty_like(h);                                   // [n, D]
+    if (want_dw) dw = at::zeros(weight.sizes(), h.options().dtype(wide));  // as the weight
+    for (int64_t row = 0; row < n; row += step) {
+      const int64_t count = std::min(step, n - row);
+      const at::Tensor x = h.narrow(0, row, count);
+      const at::Tensor logits = transposed ? matmul_nn(x, w) : matmul_nt(x, w);  // [count, V]
+      softmax_losses(logits, t.narrow(0, row, count), nll.narrow(0, row, count), want_dh || want_dw);
+      if (want_dh) dh.narrow(0, row, count).copy_(transposed ? matmul_nt(logits, w) : matmul_nn(logits, w));
+      if (!want_dw) continue;
+      if (h.scalar_type() == wide) {
+        transposed ? add_matmul_tn(dw, x, logits) : add_matmul_tn(dw, logits, x);
+      } else {
+        dw.add_(transposed ? matmul_tn(x, logits) : matmul_tn(logits, x));
+      }
+    }
+    if (want_dh && !all) dh = at::zeros(h_in.sizes(), h.options()).index_copy_(0, rows, dh);
+    ctx->save_for_backward({dh, dw});
+    ctx->saved_data["weight_dtype"] = weight.scalar_type();
+    return nll.sum().to(wide);
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    at::Tensor dh, dw;
+    if (ctx->needs_input_grad(0)) dh = saved[0].mul(grads[0].to(saved[0].scalar_type()));
+    if (ctx->needs_input_grad(1)) dw = saved[1].mul(grads[0]).to(ctx->saved_data["weight_dtype"].toScalarType());
+    return {dh, dw, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+struct CrossEntropyNode : torch::autograd::Function<CrossEntropyNode> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets) {
+    const at::Tensor rows = supervised_rows(targets, logits.size(1));
+    const at::Tensor t = targets.index_select(0, rows);  // [n]
+    const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+    const bool all = rows.numel() == targets.numel();
+    softmax_losses(all ? logits.detach() : logits.detach().index_select(0, rows), t, nll, false);
+    ctx->save_for_backward({logits, rows, t});
+    return nll.sum().to(wide_type(logits.scalar_type()));
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    const at::Tensor logits = saved[0].detach(), &rows = saved[1], &targets = saved[2];
+    at::Tensor d = logits.index_select(0, rows);  // [n, V]
+    const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+    softmax_losses(d, targets, nll, true);
+    d.mul_(grads[0].to(d.scalar_type()));
+    if (rows.numel() < logits.size(0)) d = at::zeros_like(logits).index_copy_(0, rows, d);
+    return {d, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear_cross_entropy(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& targets,
+                                bool transposed) {
+  MOREX_ASSERT(h.dim() == 2 && weight.dim() == 2 && h.size(0) == targets.size(0) &&
+               h.size(1) == weight.size(transposed ? 0 : 1));
+  return LinearCrossEntropyNode::apply(h, weight, targets, transposed, at::GradMode::is_enabled());
+}
+
+at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets) {
+  MOREX_ASSERT(logits.dim() == 2 && logits.size(0) == targets.size(0));
+  return CrossEntropyNode::apply(logits, targets);
+}
+
+}  // namespace morex::ops

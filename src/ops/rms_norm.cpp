@@ -1,0 +1,116 @@
+#include "ops/rms_norm.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "ops/chunks.h"
+#include "ops/wide.h"
+
+namespace morex::ops {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
+
+template <typename T, typename A>
+void forward_row(const T* x, const T* w, T* y, A* rstd, int64_t d, A eps) {
+  A sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < d; ++i) sum += static_cast<A>(x[i]) * static_cast<A>(x[i]);
+  const A r = A(1) / std::sqrt(sum / static_cast<A>(d) + eps);
+  *rstd = r;
+  for (int64_t i = 0; i < d; ++i) {
+    const T normalised = static_cast<T>(static_cast<A>(x[i]) * r);
+    y[i] = static_cast<T>(static_cast<A>(w[i]) * static_cast<A>(normalised));
+  }
+}
+
+// With n = x·rstd and g = dy·w: dx = rstd·(g - n·mean(g·n)).
+template <typename T, typename A>
+void backward_row(const T* dy, const T* x, const T* w, A r, T* dx, int64_t d) {
+  A dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t i = 0; i < d; ++i) dot += static_cast<A>(dy[i]) * static_cast<A>(w[i]) * static_cast<A>(x[i]);
+  const A c = dot * r * r / static_cast<A>(d);
+  for (int64_t i = 0; i < d; ++i) {
+    dx[i] = static_cast<T>(r * (static_cast<A>(dy[i]) * static_cast<A>(w[i]) - c * static_cast<A>(x[i])));
+  }
+}
+
+struct RmsNormNode : torch::autograd::Function<RmsNormNode> {
+  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    auto [y, rstd] = rms_norm_forward(x, weight, eps);
+    ctx->save_for_backward({x, weight, rstd});
+    return y;
+  }
+
+  static variable_list backward(AutogradContext* ctx, variable_list grads) {
+    const variable_list saved = ctx->get_saved_variables();
+    auto [dx, dw] = rms_norm_backward(grads[0], saved[0], saved[1], saved[2], ctx->needs_input_grad(1));
+    return {dx, dw.defined() ? dw.to(saved[1].scalar_type()) : dw, at::Tensor()};
+  }
+};
+
+}  // namespace
+
+std::pair<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x_in, const at::Tensor& weight, double eps) {
+  MOREX_ASSERT(x_in.dim() == 2 && weight.dim() == 1 && x_in.size(1) == weight.size(0));
+  const at::Tensor x = with_dense_rows(x_in.detach());
+  const at::Tensor w = weight.detach().to(x.scalar_type()).contiguous();
+  const int64_t rows = x.size(0), d = x.size(1);
+  const at::Tensor y = at::empty({rows, d}, x.options());
+  const at::Tensor rstd = at::empty({rows}, x.options().dtype(wide_type(x.scalar_type())));
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "rms_norm_forward", [&] {
+    using wide = Wide<scalar_t>;
+    const scalar_t *xs = x.const_data_ptr<scalar_t>(), *ws = w.const_data_ptr<scalar_t>();
+    scalar_t* ys = y.mutable_data_ptr<scalar_t>();
+    wide* rs = rstd.mutable_data_ptr<wide>();
+    const int64_t stride = x.stride(0);
+    for_chunks(rows, rows_per_chunk(d), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        forward_row<scalar_t, wide>(xs + t * stride, ws, ys + t * d, rs + t, d, static_cast<wide>(eps));
+      }
+    });
+  });
+  return {y, rstd};
+}
+
+std::pair<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& dy_in, const at::Tensor& x_in,
+                                                    const at::Tensor& weight, const at::Tensor& rstd,
+                                                    bool need_weight_grad) {
+  const at::Tensor x = with_dense_rows(x_in.detach()), dy = with_dense_rows(dy_in.detach());
+  const at::Tensor w = weight.detach().to(x.scalar_type()).contiguous();
+  const int64_t rows = x.size(0), d = x.size(1);
+  const at::Tensor dx = at::empty({rows, d}, x.options());
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "rms_norm_backward", [&] {
+    using wide = Wide<scalar_t>;
+    const scalar_t *xs = x.const_data_ptr<scalar_t>(), *ws = w.const_data_ptr<scalar_t>();
+    const scalar_t* gs = dy.const_data_ptr<scalar_t>();
+    scalar_t* ds = dx.mutable_data_ptr<scalar_t>();
+    const wide* rs = rstd.const_data_ptr<wide>();
+    const int64_t x_stride = x.stride(0), g_stride = dy.stride(0);
+    for_chunks(rows, rows_per_chunk(d), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        backward_row<scalar_t, wide>(gs + t * g_stride, xs + t * x_stride, ws, rs[t], ds + t * d, d);
+      }
+    });
+  });
+  at::Tensor dw;
+  if (need_weight_grad) {
+    const at::Tensor normalised = x.to(rstd.scalar_type()).mul(rstd.unsqueeze(1));
+    dw = normalised.mul_(dy).sum(0);  // [D]
+  }
+  return {dx, dw};
+}
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return RmsNormNode::apply(x, weight, eps);
+}
+
+}  // namespace morex::ops
