@@ -1,0 +1,102 @@
+#include "train/full_finetune.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+#include "nn/tensor_file.h"
+
+namespace morex::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Files beside the weights that a Hugging Face model folder needs, copied when the base or tokenizer has them.
+constexpr std::array kCompanions = {"generation_config.json",  "tokenizer.json",    "tokenizer_config.json",
+                                    "special_tokens_map.json", "vocab.json",        "merges.txt",
+                                    "tokenizer.model",         "added_tokens.json", "chat_template.jinja"};
+
+class FullTrainable final : public Trainable {
+ public:
+  FullTrainable(models::CausalLm& model, const Runtime& runtime, std::vector<fs::path> sources)
+      : config_(model.config().source), sources_(std::move(sources)) {
+    for (const models::NamedWeight& weight : model.weights()) {
+      nn::LeafOptions options;
+      options.decay = weight.slot->dim() > 1;
+      const int64_t leaf = store_.declare(weight.name, weight.slot->sizes().vec(), options);
+      store_.add_view({weight.name, leaf, [](const at::Tensor& tensor) { return tensor; }});
+    }
+    store_.allocate(runtime.parameter_dtype(), runtime.device);
+    for (size_t i = 0; i < model.weights().size(); ++i) {
+      at::Tensor& slot = *model.weights()[i].slot;
+      const at::Tensor& leaf = store_.leaf(static_cast<int64_t>(i));
+      {
+        const at::NoGradGuard no_grad;
+        leaf.detach().copy_(slot);
+      }
+      slot = leaf;
+    }
+    config_["dtype"] = runtime.parameter_dtype() == at::kDouble ? "float64" : "float32";
+    config_.erase("torch_dtype");
+  }
+
+  nn::ParameterStore& parameters() override { return store_; }
+  const nn::ParameterStore& parameters() const override { return store_; }
+  at::Tensor auxiliary_loss(const nn::RoutingReport&) const override { return {}; }
+
+  void save(const fs::path& folder) const override {
+    make_directories(folder);
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (const nn::NamedView& view : store_.views()) tensors.emplace_back(view.name, store_.named_value(view));
+    nn::save_tensors(parameter_file(folder), tensors, {{"format", "pt"}});
+    write_text_file(folder / "config.json", config_.dump(2) + "\n");
+    for (const char* name : kCompanions)
+      for (const fs::path& source : sources_)
+        if (fs::is_regular_file(source / name)) {
+          write_text_file(folder / name, read_text_file(source / name));
+          break;
+        }
+  }
+  fs::path parameter_file(const fs::path& folder) const override { return folder / "model.safetensors"; }
+
+  Json cost() const override {
+    const int64_t count = store_.parameter_count();
+    return {{"trainable_parameters", count},
+            {"active_parameters", count},
+            {"bytes", static_cast<int64_t>(count * store_.values().element_size())},
+            {"flops_per_token", 0.0},
+            {"routing_flops_per_token", 0.0}};
+  }
+  bool without(const std::function<void()>&) override { return false; }
+
+ private:
+  nn::ParameterStore store_;
+  Json config_;
+  std::vector<fs::path> sources_;
+};
+
+bool has_tokenizer(const fs::path& folder) {
+  return fs::is_regular_file(folder / "tokenizer.json") || fs::is_regular_file(folder / "vocab.json");
+}
+
+}  // namespace
+
+std::unique_ptr<Trainable> make_full_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
+                                               Warnings& warnings) {
+  const auto folder_of = [](const fs::path& path) { return fs::is_directory(path) ? path : path.parent_path(); };
+  std::vector<fs::path> sources;
+  if (!recipe.tokenizer_name_or_path.empty()) sources.push_back(folder_of(recipe.tokenizer_name_or_path));
+  sources.push_back(folder_of(recipe.model_name_or_path));
+  bool found = false;
+  for (const fs::path& source : sources) found = found || has_tokenizer(source);
+  if (!found)
+    warnings.add("no_tokenizer_files",
+                 "[full] the trained model is saved without a tokenizer, because the base has "
+                 "none in files of its own. Give tokenizer_name_or_path when using it.");
+  return std::make_unique<FullTrainable>(model, runtime, std::move(sources));
+}
+
+}  // namespace morex::train

@@ -1,0 +1,27 @@
+// Where and in which numbers a run computes.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+
+#include "base/warnings.h"
+#include "train/recipe.h"
+
+namespace morex::train {
+
+struct Runtime {
+  at::ScalarType dtype = at::kFloat;  // of the base
+  at::Device device = at::kCPU;
+  int64_t threads = 1;
+
+  // Of trainable tensors and the optimiser: float64 for a float64 base, else float32.
+  at::ScalarType parameter_dtype() const { return dtype == at::kDouble ? at::kDouble : at::kFloat; }
+  std::string dtype_name() const;  // "bfloat16"
+};
+
+// Turns `auto` into what this machine does well and sets the number of threads. bfloat16 on a processor without
+// bfloat16 products is a warning. Throws Error(kConfig) for a device that is not there.
+Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings);
+
+}  // namespace morex::train

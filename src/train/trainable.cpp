@@ -1,0 +1,80 @@
+#include "train/trainable.h"
+
+#include <ATen/ops/equal.h>
+
+#include "io/safetensors.h"
+#include "nn/tensor_file.h"
+#include "train/full_finetune.h"
+
+namespace morex::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class AdapterTrainable final : public Trainable {
+ public:
+  AdapterTrainable(std::unique_ptr<adapters::AdapterSet> set, adapters::BaseIdentity base)
+      : set_(std::move(set)), base_(std::move(base)) {}
+
+  nn::ParameterStore& parameters() override { return set_->parameters(); }
+  const nn::ParameterStore& parameters() const override { return set_->parameters(); }
+  at::Tensor auxiliary_loss(const nn::RoutingReport& report) const override { return set_->auxiliary_loss(report); }
+  void save(const fs::path& folder) const override { set_->save(folder, base_); }
+  fs::path parameter_file(const fs::path& folder) const override { return folder / "adapter_model.safetensors"; }
+
+  Json cost() const override {
+    int64_t trainable = 0, active = 0;
+    double flops = 0, routing_flops = 0;
+    for (const adapters::SiteCost& site : set_->costs()) {
+      trainable += site.trainable;
+      active += site.active;
+      flops += site.flops_per_token;
+      routing_flops += site.routing_flops;
+    }
+    return {{"trainable_parameters", trainable},
+            {"active_parameters", active},
+            {"bytes", static_cast<int64_t>(parameters().parameter_count() * parameters().values().element_size())},
+            {"flops_per_token", flops},
+            {"routing_flops_per_token", routing_flops}};
+  }
+
+  bool without(const std::function<void()>& body) override {
+    set_->detach();
+    body();
+    set_->attach();
+    return true;
+  }
+
+ private:
+  std::unique_ptr<adapters::AdapterSet> set_;
+  adapters::BaseIdentity base_;
+};
+
+}  // namespace
+
+std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
+                                          Warnings& warnings) {
+  if (recipe.method.value("method", Json()) == "full") return make_full_trainable(recipe, runtime, model, warnings);
+  auto set =
+      adapters::AdapterSet::create(recipe.method, model.slots(), runtime.parameter_dtype(), runtime.device, warnings);
+  set->initialize(recipe.seed);
+  set->attach();
+  return std::make_unique<AdapterTrainable>(std::move(set),
+                                            adapters::BaseIdentity{recipe.model_name_or_path, model.digest()});
+}
+
+void verify_saved(const Trainable& trainable, const fs::path& folder) {
+  const fs::path path = trainable.parameter_file(folder);
+  const io::SafetensorsFile file = io::SafetensorsFile::open(path);
+  const nn::ParameterStore& store = trainable.parameters();
+  for (const nn::NamedView& view : store.views()) {
+    const at::Tensor value = store.named_value(view).cpu();
+    const io::StoredTensor* stored = file.find(view.name);
+    const bool same = stored != nullptr && nn::scalar_type(stored->dtype) == value.scalar_type() &&
+                      at::equal(nn::tensor_view(*stored), value);
+    MOREX_CHECK(same, ErrorKind::kRun, "[{}] '{}' must read back as it was written, but {}", path.string(), view.name,
+                stored == nullptr ? "it is not there" : "the values differ");
+  }
+}
+
+}  // namespace morex::train

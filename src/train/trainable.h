@@ -1,0 +1,49 @@
+// What a run trains: an adapter on a frozen base, or every weight of the base.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+
+#include "adapters/adapter_set.h"
+#include "base/json.h"
+#include "base/warnings.h"
+#include "models/causal_lm.h"
+#include "nn/parameter_store.h"
+#include "nn/routing_report.h"
+#include "train/recipe.h"
+#include "train/runtime.h"
+
+namespace morex::train {
+
+class Trainable {
+ public:
+  virtual ~Trainable() = default;
+
+  virtual nn::ParameterStore& parameters() = 0;
+  virtual const nn::ParameterStore& parameters() const = 0;
+
+  // The weighted losses of the method for one forward pass; undefined when it has none.
+  virtual at::Tensor auxiliary_loss(const nn::RoutingReport& report) const = 0;
+
+  // Writes what `generate` and `eval` take: an adapter folder, or a Hugging Face model folder.
+  virtual void save(const std::filesystem::path& folder) const = 0;
+  // The file that save() put the parameters into.
+  virtual std::filesystem::path parameter_file(const std::filesystem::path& folder) const = 0;
+
+  // What the method adds to the base: parameters, bytes, FLOPs of a token.
+  virtual Json cost() const = 0;
+  // Calls `body` on the bare base; false when there is none (every weight is trained).
+  virtual bool without(const std::function<void()>& body) = 0;
+};
+
+// Builds the recipe's method on the model, initialised from the seed and switched on.
+std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
+                                          Warnings& warnings);
+
+// Reads the saved parameters back and compares them with memory, bit for bit. Throws Error(kRun) naming the first
+// tensor that differs.
+void verify_saved(const Trainable& trainable, const std::filesystem::path& folder);
+
+}  // namespace morex::train
