@@ -41,7 +41,8 @@ class CausalLm {
   const std::string& digest() const { return digest_; }     // of the files' tensors: names the base in run.json
 
   // ids [B, L] int64 -> hidden states after the final norm, [B·L, D]. With a cache the keys and values are appended and
-  // positions go on from its length. all_hidden, when given, receives the input of every layer and the final output
+  // positions go on from its length; ctx.token_mask of a call that needs it (left padding) then covers all of the
+  // cache's positions too, [B, S]. all_hidden, when given, receives the input of every layer and the final output
   // ([B·L, D] each, layers + 1 of them).
   virtual at::Tensor hidden(const at::Tensor& ids, const nn::BatchContext& ctx, nn::RoutingReport& report,
                             nn::KvCache* cache = nullptr, std::vector<at::Tensor>* all_hidden = nullptr) const = 0;
@@ -55,6 +56,9 @@ class CausalLm {
   nn::KvCache make_cache(int64_t batch, int64_t capacity) const;
 
  protected:
+  friend std::unique_ptr<CausalLm> load_model(const std::filesystem::path& path, const LoadOptions& options,
+                                              Warnings& warnings);
+
   ModelConfig config_;
   at::ScalarType dtype_ = at::kFloat;
   at::Device device_ = at::kCPU;

@@ -18,12 +18,12 @@ namespace morex::models {
 struct RopeScaling {
   std::string type = "default";  // default, linear, dynamic, llama3, yarn (longrope … with their families)
   double factor = 1.0;
-  double low_freq_factor = 1.0, high_freq_factor = 4.0;               // llama3
-  int64_t original_max_position_embeddings = 0;                       // 0: max_position_embeddings
-  double attention_factor = 0.0, beta_fast = 32.0, beta_slow = 1.0;   // yarn; attention_factor 0: computed
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;              // llama3
+  int64_t original_max_position_embeddings = 0;                      // 0: max_position_embeddings
+  double attention_factor = 0.0, beta_fast = 32.0, beta_slow = 1.0;  // yarn; attention_factor 0: computed
   double mscale = 0.0, mscale_all_dim = 0.0;
   bool truncate = true;
-  std::vector<double> frequency_divisors;                             // GGUF rope_freqs.weight [head_dim / 2]
+  std::vector<double> frequency_divisors;  // GGUF rope_freqs.weight [head_dim / 2]
 };
 
 struct ModelConfig {
@@ -37,8 +37,8 @@ struct ModelConfig {
   bool attention_bias = false, mlp_bias = false, tie_word_embeddings = false;
   std::vector<int64_t> eos_token_ids;  // config.json or generation_config.json
   int64_t bos_token_id = -1, pad_token_id = -1;
-  std::string stored_dtype;            // "float32", "bfloat16" …
-  Json source;                         // config.json as read (merging writes it back)
+  std::string stored_dtype;  // "float32", "bfloat16" …
+  Json source;               // config.json as read (merging writes it back)
 };
 
 // Throws Error(kFormat) naming the file and the key: a missing, mistyped, contradictory or unsupported setting. A key
