@@ -1,4 +1,4 @@
-// TensorBoard event files (scalars and text), written without protobuf.
+// TensorBoard event files (scalars), written without protobuf.
 #pragma once
 #include <cstdint>
 #include <filesystem>
@@ -16,6 +16,7 @@ class EventWriter {
   void flush();
 
  private:
+  std::filesystem::path path_;
   std::ofstream out_;
 };
 

@@ -16,8 +16,8 @@ namespace morex::io {
 // The format's tensor types by their number; only those with `dequantizable` true can be turned into numbers.
 struct GgmlType {
   uint32_t number;
-  const char* name;      // "Q4_1"
-  int64_t block;         // elements of a block
+  const char* name;  // "Q4_1"
+  int64_t block;     // elements of a block
   int64_t block_bytes;
   bool dequantizable;
 };
@@ -31,8 +31,9 @@ struct GgufTensor {
 };
 
 struct GgufArray;
-using GgufValue = std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
-                               std::shared_ptr<GgufArray>, uint64_t, int64_t, double>;  // index = the format's type number
+using GgufValue =
+    std::variant<uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, float, bool, std::string,
+                 std::shared_ptr<GgufArray>, uint64_t, int64_t, double>;  // index = the format's type number
 struct GgufArray {
   uint32_t element_type = 0;
   std::vector<GgufValue> values;

@@ -14,7 +14,8 @@
 
 namespace morex::io {
 
-// One tensor of an open file. `bytes` points into the map, which `file` keeps alive.
+// One tensor of an open file. `bytes` points into the map, which `file` keeps alive; a file whose header is not padded
+// leaves them unaligned.
 struct StoredTensor {
   std::string name;
   DType dtype = DType::kF32;
@@ -47,11 +48,14 @@ class SafetensorsFolder {
  public:
   // Throws Error(kFormat): nothing there, a shard missing, a tensor in two shards or not where the index says.
   static SafetensorsFolder open(const std::filesystem::path& folder);
+  SafetensorsFolder(SafetensorsFolder&&) = default;  // the index points into files_, so there are no copies
+  SafetensorsFolder& operator=(SafetensorsFolder&&) = default;
   const StoredTensor* find(std::string_view name) const;
   std::vector<std::string> names() const;  // sorted
   const std::vector<SafetensorsFile>& files() const { return files_; }
 
  private:
+  SafetensorsFolder() = default;
   std::vector<SafetensorsFile> files_;
   std::map<std::string, const StoredTensor*, std::less<>> index_;
 };
