@@ -54,6 +54,9 @@ foreach(symbol mkldnn_matmul brgemm)
   endif()
 endforeach()
 
+# LibTorch brings fmt's headers in a version of its own, without the library behind them.
+target_compile_definitions(morex_torch INTERFACE FMT_HEADER_ONLY)
+
 # One precompiled header for everything that includes torch.
 file(WRITE ${CMAKE_BINARY_DIR}/pch_anchor.cpp.in "// holds the precompiled header\n")
 configure_file(${CMAKE_BINARY_DIR}/pch_anchor.cpp.in ${CMAKE_BINARY_DIR}/pch_anchor.cpp COPYONLY)
