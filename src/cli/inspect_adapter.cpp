@@ -1,0 +1,178 @@
+// morex inspect adapter: parameters and cost of an adapter, from its folder or from a recipe and a config.json alone.
+#include <ATen/Functions.h>
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <regex>
+
+#include "adapters/adapter_set.h"
+#include "base/error.h"
+#include "cli/command.h"
+#include "cli/loading.h"
+#include "cli/output.h"
+#include "cli/recipe_input.h"
+#include "models/causal_lm.h"
+
+namespace morex::cli {
+
+namespace {
+
+struct InspectAdapterOptions {
+  ModelArguments model;
+  std::string recipe;
+  std::vector<std::string> words;  // the adapter's folder, or the recipe's overrides
+  bool check = false, sites = false, json = false;
+};
+
+struct Totals {
+  int64_t trainable = 0, active = 0;
+  double flops = 0, routing_flops = 0;
+  void add(const adapters::SiteCost& cost) {
+    trainable += cost.trainable;
+    active += cost.active;
+    flops += cost.flops_per_token;
+    routing_flops += cost.routing_flops;
+  }
+};
+
+// Sites that differ only in the layer's number make one row.
+struct SiteGroup {
+  std::string module, method;
+  int64_t count = 0;
+  Totals totals;
+};
+
+std::vector<SiteGroup> group_sites(const std::vector<adapters::SiteCost>& costs) {
+  static const std::regex kLayerNumber(R"(\.\d+\.)");
+  std::vector<SiteGroup> groups;
+  for (const adapters::SiteCost& cost : costs) {
+    const std::string module = std::regex_replace(cost.module, kLayerNumber, ".*.");
+    const auto found = std::find_if(groups.begin(), groups.end(), [&](const SiteGroup& group) {
+      return group.module == module && group.method == cost.method;
+    });
+    SiteGroup& group = found != groups.end() ? *found : groups.emplace_back(SiteGroup{module, cost.method, 0, {}});
+    group.count += 1;
+    group.totals.add(cost);
+  }
+  return groups;
+}
+
+int64_t base_parameters(models::CausalLm& model) {
+  int64_t count = 0;
+  for (const models::NamedWeight& weight : model.weights()) count += weight.slot->numel();
+  return count;
+}
+
+OrderedJson report_of(const std::vector<adapters::SiteCost>& costs, models::CausalLm& model) {
+  Totals totals;
+  OrderedJson sites = OrderedJson::array();
+  for (const adapters::SiteCost& cost : costs) {
+    totals.add(cost);
+    sites.push_back({{"module", cost.module},
+                     {"method", cost.method},
+                     {"trainable", cost.trainable},
+                     {"active", cost.active},
+                     {"flops_per_token", cost.flops_per_token},
+                     {"routing_flops", cost.routing_flops}});
+  }
+  const int64_t base = base_parameters(model);
+  return {{"trainable", totals.trainable},
+          {"active", totals.active},
+          {"base_parameters", base},
+          {"trainable_share", base > 0 ? static_cast<double>(totals.trainable) / static_cast<double>(base) : 0.0},
+          {"flops_per_token", totals.flops},
+          {"routing_flops_per_token", totals.routing_flops},
+          {"sites", sites}};
+}
+
+void print_text(const OrderedJson& report, const std::vector<adapters::SiteCost>& costs, bool every_site) {
+  const int64_t trainable = report["trainable"].get<int64_t>();
+  const int64_t active = report["active"].get<int64_t>();
+  const auto both = [](int64_t n) { return fmt::format("{} ({})", with_thousands(n), in_millions(n)); };
+  fmt::print("{}", aligned_pairs({
+                       {"trainable parameters", both(trainable)},
+                       {"active per token", both(active)},
+                       {"base parameters", both(report["base_parameters"].get<int64_t>())},
+                       {"trainable / base", fmt::format("{:.3f} %", 100 * report["trainable_share"].get<double>())},
+                       {"forward FLOPs per token",
+                        fmt::format("{:.4g} M, of them routing {:.4g} M", report["flops_per_token"].get<double>() / 1e6,
+                                    report["routing_flops_per_token"].get<double>() / 1e6)},
+                   }));
+  Table table({"module", "method", "sites", "trainable", "active", "FLOPs/token", "routing"});
+  const auto add = [&table](const std::string& module, const std::string& method, int64_t count, const Totals& totals) {
+    table.add({module, method, fmt::format("{}", count), with_thousands(totals.trainable),
+               with_thousands(totals.active), fmt::format("{:.0f}", totals.flops),
+               fmt::format("{:.0f}", totals.routing_flops)});
+  };
+  if (every_site) {
+    for (const adapters::SiteCost& cost : costs) {
+      Totals totals;
+      totals.add(cost);
+      add(cost.module, cost.method, 1, totals);
+    }
+  } else {
+    for (const SiteGroup& group : group_sites(costs)) add(group.module, group.method, group.count, group.totals);
+  }
+  fmt::print("\n{}", table.text());
+}
+
+// One short forward pass through base and adapter must give finite numbers.
+void check_forward(const models::CausalLm& model, const std::string& adapter) {
+  const at::NoGradGuard no_grad;
+  nn::BatchContext ctx;
+  ctx.batch = 1;
+  ctx.length = std::min<int64_t>(8, std::min(model.config().vocab_size, model.config().max_position_embeddings));
+  nn::RoutingReport report;
+  const at::Tensor ids = at::arange(ctx.length, at::TensorOptions(at::kLong).device(model.device())).view({1, -1});
+  const at::Tensor logits = model.logits(model.hidden(ids, ctx, report), ctx, report);  // [L, V]
+  MOREX_CHECK(at::isfinite(logits).all().item<bool>(), ErrorKind::kNumeric,
+              "[{}] the model's output with this adapter must be finite, got NaN or infinity", adapter);
+}
+
+void run(InspectAdapterOptions options, const Globals& globals) {
+  globals.apply_threads();
+  Warnings warnings = globals.make_warnings();
+  OrderedJson report;
+  std::vector<adapters::SiteCost> costs;
+  if (!options.recipe.empty()) {
+    const Json method = read_partial_recipe(options.recipe, options.words).method;
+    const auto model = models::make_meta_model(models::load_model_config(options.model.model, warnings));
+    costs = adapters::AdapterSet::create(method, model->slots(), at::kFloat, at::kMeta, warnings)->costs();
+    report = report_of(costs, *model);
+  } else {
+    MOREX_CHECK(options.words.size() == 1, ErrorKind::kConfig, "inspect adapter needs one adapter folder, or --recipe");
+    options.model.adapter = options.words.front();
+    const LoadedModel loaded = load(options.model, warnings, /*need_tokenizer=*/false);
+    costs = loaded.adapter->costs();
+    report = report_of(costs, *loaded.model);
+    report["config"] = OrderedJson::parse(loaded.adapter->config().dump());
+    if (options.check) {
+      check_forward(*loaded.model, options.model.adapter);
+      report["check"] = "ok";
+    }
+  }
+  report["warnings"] = warnings.messages();
+  if (options.json) return print_json(report);
+  print_text(report, costs, options.sites);
+  if (options.check) fmt::print("\ncheck: ok\n");
+}
+
+}  // namespace
+
+void add_inspect_adapter(CLI::App& inspect, Globals& globals) {
+  const auto options = std::make_shared<InspectAdapterOptions>();
+  CLI::App* command = inspect.add_subcommand("adapter", "Parameters and cost of an adapter");
+  command->add_option("adapter", options->words, "Adapter folder; with --recipe: overrides key=value");
+  command->add_option("--model", options->model.model, "The base (with --recipe a folder with a config.json is enough)")
+      ->required();
+  command->add_option("--recipe", options->recipe, "Count what this recipe would train, without weights");
+  command->add_option("--dtype", options->model.dtype, "Load the base as this type")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}));
+  command->add_flag("--check", options->check, "Load everything as training would and run it once");
+  command->add_flag("--sites", options->sites, "One row per site instead of one per kind of module");
+  command->add_flag("--json", options->json, "Print JSON");
+  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+}
+
+}  // namespace morex::cli

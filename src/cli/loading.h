@@ -1,0 +1,47 @@
+// What eval, generate, merge and inspect share: a base model, its tokenizer, an adapter on it.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "adapters/adapter_set.h"
+#include "base/warnings.h"
+#include "models/causal_lm.h"
+#include "text/tokenizer.h"
+
+namespace CLI {
+class App;
+}
+
+namespace morex::cli {
+
+// The options of every command that runs a model.
+struct ModelArguments {
+  std::string model, adapter, tokenizer;  // adapter: "" = the bare base; tokenizer: "" = the model's own
+  std::string dtype = "auto", device = "auto";
+};
+
+void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_adapter = true);
+
+struct LoadedModel {
+  // The adapter is destroyed first: it points into the model's slots.
+  std::unique_ptr<models::CausalLm> model;
+  std::shared_ptr<const text::Tokenizer> tokenizer;
+  std::unique_ptr<adapters::AdapterSet> adapter;  // attached; null without --adapter
+};
+
+// Loads all three. `need_tokenizer` false: a model without tokenizer files gets none. Throws what the loaders throw.
+LoadedModel load(const ModelArguments& arguments, Warnings& warnings, bool need_tokenizer = true);
+
+// Whether the model at `path` (a folder or a .gguf file) brings a tokenizer.
+bool has_tokenizer(const std::filesystem::path& path);
+std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& arguments);
+
+// "auto": bfloat16 where the model is stored so and the processor multiplies it natively, else float32.
+at::ScalarType resolve_dtype(const std::string& name, const std::string& stored_dtype);
+at::Device resolve_device(const std::string& name);
+std::string dtype_name(at::ScalarType dtype);  // "float32"
+
+}  // namespace morex::cli

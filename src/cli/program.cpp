@@ -1,0 +1,95 @@
+#include "cli/program.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "base/system.h"
+#include "cli/command.h"
+#include "cli/failure.h"
+#include "cli/process.h"
+
+namespace morex::cli {
+
+namespace {
+
+constexpr int kUsage = static_cast<int>(ErrorKind::kConfig);
+
+void add_global_options(CLI::App& program, Globals& globals) {
+  program.add_flag("-v,--verbose", globals.verbose, "With an error, also print where it came from");
+  program.add_flag("-q,--quiet", globals.quiet, "No progress on stderr");
+  program.add_flag("--strict", globals.strict, "Warnings are errors");
+  program.add_option("--threads", globals.threads, "Threads to compute with (0: all available cores)")
+      ->check(CLI::Range(0, 4096));
+  program.set_version_flag("--version", "morex " MOREX_VERSION);
+}
+
+// "Did you mean" for a word that stands where a command should.
+std::string command_hint(const CLI::App& program, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(command->get_name());
+  }
+  const bool is_word = argc > 1 && argv[1][0] != '-';
+  return is_word ? did_you_mean(argv[1], names) : "";
+}
+
+int report_usage_error(const CLI::App& program, const CLI::ParseError& error, int argc, char** argv) {
+  std::string command = "morex";
+  for (const CLI::App* app = &program; !app->get_subcommands().empty();) {
+    app = app->get_subcommands().front();
+    command += " " + app->get_name();
+  }
+  fmt::print(stderr, "morex: error: {}.{} Hint: {} --help\n", single_line(error.what()),
+             command == "morex" ? command_hint(program, argc, argv) : "", command);
+  return kUsage;
+}
+
+int report_failure(const Failure& failure, bool verbose) {
+  fmt::print(stderr, "morex: error: {}\n", failure.message);
+  if (verbose && !failure.detail.empty()) fmt::print(stderr, "{}\n", failure.detail);
+  return failure.exit_code;
+}
+
+}  // namespace
+
+void Globals::apply_threads(int64_t recipe_threads) const {
+  int64_t count = threads > 0 ? threads : recipe_threads;
+  if (count <= 0) count = available_cores();
+  at::set_num_threads(static_cast<int>(count));
+}
+
+int run_program(int argc, char** argv) {
+  Globals globals;
+  CLI::App program("Fine-tunes language models with mixtures of low-rank experts.", "morex");
+  program.require_subcommand(1);
+  program.fallthrough();
+  add_global_options(program, globals);
+  add_train(program, globals);
+  add_eval(program, globals);
+  add_generate(program, globals);
+  add_inspect(program, globals);
+  add_merge(program, globals);
+  add_tokenize(program, globals);
+  add_doctor(program, globals);
+  try {
+    prepare_process();
+    program.parse(argc, argv);
+    globals.action();
+    finish_stdout();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return program.exit(error);  // --help, --version
+    return report_usage_error(program, error, argc, argv);
+  } catch (...) {
+    return report_failure(describe_current_exception(), globals.verbose);
+  }
+}
+
+}  // namespace morex::cli
