@@ -47,7 +47,7 @@ class Tokenizer {
   virtual std::optional<int64_t> token_to_id(std::string_view token) const = 0;
   virtual std::string id_to_token(int64_t id) const = 0;  // "" when there is none
   virtual bool is_special(int64_t id) const = 0;
-  virtual int64_t vocab_size() const = 0;                 // highest id + 1
+  virtual int64_t vocab_size() const = 0;  // highest id + 1
 
   virtual const SpecialTokens& special_tokens() const = 0;
   std::optional<int64_t> bos_id() const;
