@@ -13,9 +13,10 @@ struct Example {
   std::vector<int64_t> labels;  // same length; kIgnoreLabel where not supervised; labels[t] is the id at t itself
   int64_t line = 0;             // line of the source file, from 1
   int64_t cut_tokens = 0;       // ids that truncation removed
+  bool end_cut = false;         // the EOS or the end of a turn that was to be learned is among them
   std::string prompt_text;      // for clusters and inspection
   int64_t length() const { return static_cast<int64_t>(ids.size()); }
-  int64_t supervised() const;   // targets: labels[1:] that are not kIgnoreLabel
+  int64_t supervised() const;  // targets: labels[1:] that are not kIgnoreLabel
 };
 
 }  // namespace morex::data
