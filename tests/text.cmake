@@ -1,1 +1,2 @@
-morex_add_test(NAME text_golden_tokenizers LABEL golden SOURCES golden/text/tokenizers_test.cpp LINK morex_text)
+morex_add_test(NAME text_golden_test LABEL golden LINK morex_text SOURCES
+  golden/text/tokenizers_test.cpp golden/text/vectors_test.cpp)
