@@ -19,8 +19,6 @@ struct Globals {
   std::function<void()> action;  // set by the chosen command, run after the whole command line is checked
 
   Warnings make_warnings() const { return Warnings(strict); }
-  // Sets LibTorch's thread count. `recipe_threads` counts where --threads was not given.
-  void apply_threads(int64_t recipe_threads = 0) const;
 };
 
 void add_train(CLI::App& program, Globals& globals);

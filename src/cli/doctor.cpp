@@ -1,7 +1,6 @@
 // morex doctor: what this machine and this build offer, and what is wrong with them.
 #include <ATen/Context.h>
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <fmt/core.h>
 #include <torch/headeronly/version.h>
@@ -98,9 +97,6 @@ void examine_openmp(Findings& findings) {
                     "LD_PRELOAD",
                     copies.size()));
   }
-  if (at::get_num_threads() == 1 && available_cores() > 1) {
-    findings.problems.emplace_back("LibTorch runs on one thread. Hint: check OMP_NUM_THREADS");
-  }
 }
 
 void examine_gpu(Findings& findings) {
@@ -133,8 +129,7 @@ void print_findings_as_json(const Findings& findings) {
   print_json({{"facts", facts}, {"notes", findings.problems}, {"faults", findings.faults}});
 }
 
-void run(const Globals& globals, bool json) {
-  globals.apply_threads();
+void run(bool json) {
   Findings findings;
   examine_processor(findings);
   examine_torch(findings);
@@ -152,7 +147,7 @@ void add_doctor(CLI::App& program, Globals& globals) {
   const auto json = std::make_shared<bool>(false);
   CLI::App* command = program.add_subcommand("doctor", "What this machine and this build offer, and what is wrong");
   command->add_flag("--json", *json, "Print JSON");
-  command->callback([json, &globals] { globals.action = [json, &globals] { run(globals, *json); }; });
+  command->callback([json, &globals] { globals.action = [json] { run(*json); }; });
 }
 
 }  // namespace morex::cli

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/progress.h"
+#include "base/strings.h"
 #include "cli/command.h"
 #include "cli/loading.h"
 #include "cli/output.h"
@@ -107,12 +108,22 @@ void check_arguments(const EvalOptions& options) {
               "--tasks needs --data, the folder with {{task}}.jsonl");
 }
 
+// Refused here, before a model is loaded.
+void check_task_names(const eval::TaskOptions& options) {
+  if (options.tasks.empty()) return;
+  const std::vector<std::string> known = eval::known_tasks(options.protocol);
+  for (const std::string& task : options.tasks) {
+    MOREX_CHECK(std::find(known.begin(), known.end(), task) != known.end(), ErrorKind::kConfig,
+                "'{}' is no task of protocol {}.{} Known: {}", task, options.protocol, did_you_mean(task, known),
+                join(known, ", "));
+  }
+}
+
 void run(const EvalOptions& options, const Globals& globals) {
   check_arguments(options);
-  globals.apply_threads();
+  check_task_names(options.tasks);
   Warnings warnings = globals.make_warnings();
-  if (!options.tasks.tasks.empty()) eval::known_tasks(options.tasks.protocol);  // refuses before the model is loaded
-  const LoadedModel loaded = load(options.model, warnings);
+  const LoadedModel loaded = load(options.model, globals.threads, warnings);
   OrderedJson report = OrderedJson::object();
   if (!options.tasks.tasks.empty()) report = evaluate_tasks(options, loaded, warnings, globals.quiet);
   report["model"] = options.model.model;

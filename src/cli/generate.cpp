@@ -90,9 +90,8 @@ void write_stream(const std::string& text) {
 }
 
 void run(const GenerateOptions& options, const Globals& globals) {
-  globals.apply_threads();
   Warnings warnings = globals.make_warnings();
-  const LoadedModel loaded = load(options.model, warnings);
+  const LoadedModel loaded = load(options.model, globals.threads, warnings);
   for (const std::vector<int64_t>& prompt : build_prompts(options, *loaded.tokenizer)) {
     MOREX_CHECK(!prompt.empty(), ErrorKind::kData, "the prompt must hold at least one token");
     const auto stream = options.json ? std::function<void(const std::string&)>() : write_stream;

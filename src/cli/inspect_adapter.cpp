@@ -131,7 +131,6 @@ void check_forward(const models::CausalLm& model, const std::string& adapter) {
 }
 
 void run(InspectAdapterOptions options, const Globals& globals) {
-  globals.apply_threads();
   Warnings warnings = globals.make_warnings();
   OrderedJson report;
   std::vector<adapters::SiteCost> costs;
@@ -143,7 +142,7 @@ void run(InspectAdapterOptions options, const Globals& globals) {
   } else {
     MOREX_CHECK(options.words.size() == 1, ErrorKind::kConfig, "inspect adapter needs one adapter folder, or --recipe");
     options.model.adapter = options.words.front();
-    const LoadedModel loaded = load(options.model, warnings, /*need_tokenizer=*/false);
+    const LoadedModel loaded = load(options.model, globals.threads, warnings, /*need_tokenizer=*/false);
     costs = loaded.adapter->costs();
     report = report_of(costs, *loaded.model);
     report["config"] = OrderedJson::parse(loaded.adapter->config().dump());

@@ -86,8 +86,8 @@ OrderedJson describe_tensors(const std::vector<TensorRow>& rows) {
 }
 
 // What --check adds: every weight loaded, the tokenizer too where the model brings one.
-OrderedJson check(const InspectModelOptions& options, Warnings& warnings) {
-  const LoadedModel loaded = load(options.model, warnings, /*need_tokenizer=*/false);
+OrderedJson check(const InspectModelOptions& options, int64_t threads, Warnings& warnings) {
+  const LoadedModel loaded = load(options.model, threads, warnings, /*need_tokenizer=*/false);
   OrderedJson result = {
       {"check", "ok"}, {"dtype", dtype_name(loaded.model->dtype())}, {"digest", loaded.model->digest()}};
   if (loaded.tokenizer == nullptr) {
@@ -136,15 +136,12 @@ void print_tensors(const std::vector<TensorRow>& rows) {
 }
 
 void run(const InspectModelOptions& options, const Globals& globals) {
-  globals.apply_threads();
   Warnings warnings = globals.make_warnings();
-  MOREX_CHECK(fs::exists(options.model.model), ErrorKind::kFormat,
-              "[{}] the model must be a folder or a .gguf file, nothing is there", options.model.model);
   OrderedJson report = {{"model", options.model.model}};
   report["config"] = describe_config(models::load_model_config(options.model.model, warnings));
   const std::vector<TensorRow> rows = stored_tensors(options.model.model);
   report.update(describe_tensors(rows));
-  if (options.check) report.update(check(options, warnings));
+  if (options.check) report.update(check(options, globals.threads, warnings));
   report["warnings"] = warnings.messages();
   if (options.json) {
     if (options.tensors) {

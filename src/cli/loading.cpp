@@ -1,12 +1,9 @@
 #include "cli/loading.h"
 
-#include <ATen/Context.h>
-
 #include <CLI/CLI.hpp>
 
-#include "base/error.h"
-#include "base/system.h"
 #include "io/gguf.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -15,11 +12,6 @@ namespace fs = std::filesystem;
 namespace {
 
 bool is_gguf(const fs::path& path) { return path.extension() == ".gguf" && !fs::is_directory(path); }
-
-void require_model(const fs::path& path) {
-  MOREX_CHECK(fs::exists(path), ErrorKind::kFormat, "[{}] the model must be a folder or a .gguf file, nothing is there",
-              path.string());
-}
 
 }  // namespace
 
@@ -35,21 +27,21 @@ void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_a
       ->capture_default_str();
 }
 
-LoadedModel load(const ModelArguments& arguments, Warnings& warnings, bool need_tokenizer) {
-  require_model(arguments.model);
+LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer) {
+  train::Recipe recipe;
+  recipe.dtype = arguments.dtype;
+  recipe.device = arguments.device;
+  recipe.threads = threads;
+  const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
   LoadedModel loaded;
-  models::LoadOptions options;
-  options.device = resolve_device(arguments.device);
-  options.dtype = resolve_dtype(arguments.dtype, models::load_model_config(arguments.model, warnings).stored_dtype);
-  loaded.model = models::load_model(arguments.model, options, warnings);
+  loaded.model = models::load_model(arguments.model, {runtime.dtype, runtime.device}, warnings);
   if (need_tokenizer || !arguments.tokenizer.empty() || has_tokenizer(arguments.model)) {
     loaded.tokenizer = load_tokenizer(arguments);
   }
   if (arguments.adapter.empty()) return loaded;
   const adapters::BaseIdentity base{arguments.model, loaded.model->digest()};
-  const at::ScalarType parameters = options.dtype == at::kDouble ? at::kDouble : at::kFloat;
-  loaded.adapter =
-      adapters::AdapterSet::load(arguments.adapter, loaded.model->slots(), base, parameters, options.device, warnings);
+  loaded.adapter = adapters::AdapterSet::load(arguments.adapter, loaded.model->slots(), base, runtime.parameter_dtype(),
+                                              runtime.device, warnings);
   loaded.adapter->attach();
   return loaded;
 }
@@ -61,23 +53,6 @@ bool has_tokenizer(const fs::path& path) {
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& arguments) {
   return text::Tokenizer::load(arguments.tokenizer.empty() ? arguments.model : arguments.tokenizer);
-}
-
-at::ScalarType resolve_dtype(const std::string& name, const std::string& stored_dtype) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  if (name == "float64") return at::kDouble;
-  const CpuFeatures cpu = cpu_features();
-  const bool native = cpu.avx512_bf16 || cpu.amx_bf16;
-  return stored_dtype == "bfloat16" && native ? at::kBFloat16 : at::kFloat;
-}
-
-at::Device resolve_device(const std::string& name) {
-  const bool has_cuda = at::globalContext().hasCUDA();
-  MOREX_CHECK(name != "cuda" || has_cuda, ErrorKind::kConfig,
-              "device 'cuda' must be available, this build or machine has none. Hint: device cpu, see morex doctor");
-  const bool use_cuda = name == "cuda" || (name == "auto" && has_cuda);
-  return use_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
 }
 
 std::string dtype_name(at::ScalarType dtype) {

@@ -32,16 +32,14 @@ struct LoadedModel {
   std::unique_ptr<adapters::AdapterSet> adapter;  // attached; null without --adapter
 };
 
-// Loads all three. `need_tokenizer` false: a model without tokenizer files gets none. Throws what the loaders throw.
-LoadedModel load(const ModelArguments& arguments, Warnings& warnings, bool need_tokenizer = true);
+// Loads all three, the base in the type that training would choose, and sets the number of threads (0: all cores).
+// `need_tokenizer` false: a model without tokenizer files gets none. Throws what the loaders throw.
+LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer = true);
 
 // Whether the model at `path` (a folder or a .gguf file) brings a tokenizer.
 bool has_tokenizer(const std::filesystem::path& path);
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& arguments);
 
-// "auto": bfloat16 where the model is stored so and the processor multiplies it natively, else float32.
-at::ScalarType resolve_dtype(const std::string& name, const std::string& stored_dtype);
-at::Device resolve_device(const std::string& name);
 std::string dtype_name(at::ScalarType dtype);  // "float32"
 
 }  // namespace morex::cli

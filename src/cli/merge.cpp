@@ -48,19 +48,20 @@ void save_weights(models::CausalLm& model, const fs::path& path, at::ScalarType 
 }
 
 void run(const MergeOptions& options, const Globals& globals) {
-  globals.apply_threads();
   Warnings warnings = globals.make_warnings();
   MOREX_CHECK(!fs::exists(options.output) || (fs::is_directory(options.output) && fs::is_empty(options.output)),
               ErrorKind::kConfig, "--output must be a new or empty folder, {} is neither", options.output);
-  const LoadedModel loaded = load(options.model, warnings, /*need_tokenizer=*/false);
+  const LoadedModel loaded = load(options.model, globals.threads, warnings, /*need_tokenizer=*/false);
   const std::string reason = loaded.adapter->why_not_mergeable();
   MOREX_CHECK(reason.empty(), ErrorKind::kConfig, "[{}] cannot be merged: {}", options.model.adapter, reason);
   loaded.adapter->merge_into_base();
   const at::ScalarType dtype = stored_type(options.save_dtype, loaded.model->config().stored_dtype);
-  make_directories(options.output);
-  write_config(loaded.model->config(), dtype_name(dtype), options.output);
-  write_tokenizer_files(options.model.model, options.output);
-  save_weights(*loaded.model, fs::path(options.output) / "model.safetensors", dtype);
+  const fs::path folder = options.output;
+  make_directories(folder);
+  // config.json last: without it the folder is no model.
+  write_tokenizer_files(options.model.model, folder);
+  save_weights(*loaded.model, folder / "model.safetensors", dtype);
+  write_config(loaded.model->config(), dtype_name(dtype), folder);
 }
 
 }  // namespace

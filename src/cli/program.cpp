@@ -1,6 +1,5 @@
 #include "cli/program.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
@@ -10,7 +9,6 @@
 
 #include "base/error.h"
 #include "base/strings.h"
-#include "base/system.h"
 #include "cli/command.h"
 #include "cli/failure.h"
 #include "cli/process.h"
@@ -58,12 +56,6 @@ int report_failure(const Failure& failure, bool verbose) {
 }
 
 }  // namespace
-
-void Globals::apply_threads(int64_t recipe_threads) const {
-  int64_t count = threads > 0 ? threads : recipe_threads;
-  if (count <= 0) count = available_cores();
-  at::set_num_threads(static_cast<int>(count));
-}
 
 int run_program(int argc, char** argv) {
   Globals globals;

@@ -38,7 +38,6 @@ void run(const TrainOptions& options, const Globals& globals) {
   Warnings warnings = globals.make_warnings();
   train::Recipe recipe = read_recipe(options.recipe, options.overrides);
   if (globals.threads > 0) recipe.threads = globals.threads;
-  globals.apply_threads(recipe.threads);
   const train::TrainResult result = train::run_training(recipe, warnings, interrupt_flag(), globals.quiet);
   if (!options.json) return print_text(result);
   print_json({{"steps", result.steps},
