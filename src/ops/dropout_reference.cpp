@@ -1,0 +1,9 @@
+#include "ops/dropout_reference.h"
+
+#include <ATen/ATen.h>
+
+namespace morex::ops::reference {
+
+at::Tensor dropout(const at::Tensor& x, double p, const at::Tensor& kept) { return x * kept / (1.0 - p); }
+
+}  // namespace morex::ops::reference

@@ -1,0 +1,23 @@
+#include "ops/low_rank_reference.h"
+
+#include <ATen/ATen.h>
+
+#include "ops/wide.h"
+
+namespace morex::ops::reference {
+
+at::Tensor down(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
+  const at::Tensor h = at::matmul(x, ag.to(x.scalar_type()).t());
+  return bias.defined() ? h + bias.to(x.scalar_type()) : h;
+}
+
+at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
+  return down(x.to(wide_type(x.scalar_type())), ag, bias);
+}
+
+at::Tensor accumulate_up(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias) {
+  const at::Tensor sum = y + at::matmul(z.to(y.scalar_type()), b.to(y.scalar_type()));
+  return bias.defined() ? sum + bias.to(y.scalar_type()) : sum;
+}
+
+}  // namespace morex::ops::reference

@@ -1,0 +1,15 @@
+#include "ops/rms_norm_reference.h"
+
+#include <ATen/ATen.h>
+
+#include "ops/wide.h"
+
+namespace morex::ops::reference {
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  const at::Tensor wide = x.to(wide_type(x.scalar_type()));
+  const at::Tensor normalised = wide * at::rsqrt(wide.pow(2).mean(-1, true) + eps);
+  return weight.to(x.scalar_type()) * normalised.to(x.scalar_type());
+}
+
+}  // namespace morex::ops::reference

@@ -1,0 +1,3 @@
+morex_add_test(NAME ops_test LABEL unit TORCH LINK morex_ops morex_base SOURCES
+  unit/ops/compare.cpp unit/ops/linear_test.cpp unit/ops/block_test.cpp unit/ops/attention_test.cpp
+  unit/ops/loss_test.cpp unit/ops/flat_adamw_test.cpp)

@@ -1,0 +1,146 @@
+// rms_norm, rope, swiglu and dropout.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include "ops/dropout.h"
+#include "ops/dropout_reference.h"
+#include "ops/rms_norm.h"
+#include "ops/rms_norm_reference.h"
+#include "ops/rope.h"
+#include "ops/rope_reference.h"
+#include "ops/swiglu.h"
+#include "ops/swiglu_reference.h"
+#include "support/golden_tensors.h"
+#include "unit/ops/compare.h"
+
+namespace morex::test {
+namespace {
+
+const std::vector<int64_t> kRows = {0, 1, 7, 64, 257};
+
+TEST(RmsNorm, MatchesReference) {
+  const OpFunction op = [](const auto& in) { return ops::rms_norm(in[0], in[1], 1e-5); };
+  const OpFunction reference = [](const auto& in) { return ops::reference::rms_norm(in[0], in[1], 1e-5); };
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t t : kRows) {
+        SCOPED_TRACE("T " + std::to_string(t));
+        for (const bool trainable : {false, true}) {
+          compare_with_reference(op, reference, {{random_tensor({t, 72}, 1)}, {random_tensor({72}, 2), trainable}},
+                                 dtype, layout);
+        }
+      }
+    }
+  }
+}
+
+TEST(RmsNorm, Bfloat16RoundsWhereTheReferenceRounds) {
+  const at::Tensor x = random_tensor({64, 576}, 1).to(at::kBFloat16), w = random_tensor({576}, 2).to(at::kBFloat16);
+  EXPECT_TRUE(near(ops::rms_norm(x, w, 1e-5), ops::reference::rms_norm(x, w, 1e-5), 0.0, 1.0 / 128));
+  const at::Tensor equal = ops::rms_norm(x, w, 1e-5).eq(ops::reference::rms_norm(x, w, 1e-5));
+  EXPECT_GT(equal.to(at::kDouble).mean().item<double>(), 0.99);
+}
+
+TEST(RmsNorm, GradientsMatchCentralDifferences) {
+  check_gradients([](const auto& in) { return ops::rms_norm(in[0], in[1], 1e-5); },
+                  {random_tensor({3, 5}, 1), random_tensor({5}, 2)});
+}
+
+at::Tensor angles(at::IntArrayRef shape, uint64_t seed) { return random_tensor(shape, seed); }
+
+TEST(Rope, MatchesReferenceForEveryTableForm) {
+  constexpr int64_t kBatch = 3, kHeads = 2, kWidth = 8;
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t l : kRows) {
+        for (const std::vector<int64_t>& table :
+             std::vector<std::vector<int64_t>>{{l, kWidth}, {kBatch * l, kWidth}, {kBatch, l, kWidth}}) {
+          SCOPED_TRACE("L " + std::to_string(l) + " table " + std::to_string(table.size()));
+          const at::Tensor angle = angles(table, 5);
+          const OpFunction op = [&](const auto& in) { return ops::rope(in[0].transpose(1, 2), in[1], in[2]); };
+          const OpFunction reference = [&](const auto& in) {
+            return ops::reference::rope(in[0].transpose(1, 2), in[1], in[2]);
+          };
+          compare_with_reference(op, reference,
+                                 {{random_tensor({kBatch, l, kHeads, kWidth}, 1)},
+                                  {angle.cos(), false, true, false},
+                                  {angle.sin(), false, true, false}},
+                                 dtype, layout);
+        }
+      }
+    }
+  }
+}
+
+TEST(Rope, GradientIsLaidOutAsTheProjection) {
+  at::Tensor x = random_tensor({2, 5, 3, 8}, 1).requires_grad_(true);
+  const at::Tensor angle = angles({5, 8}, 2);
+  const at::Tensor y = ops::rope(x.transpose(1, 2), angle.cos(), angle.sin());
+  EXPECT_TRUE(y.is_contiguous());
+  const at::Tensor dx = torch::autograd::grad({y.sum()}, {x})[0];
+  EXPECT_TRUE(dx.is_contiguous());
+}
+
+TEST(Rope, GradientsMatchCentralDifferences) {
+  const at::Tensor angle = angles({3, 4}, 2);  // halves unequal: the transposed rotation, not only the inverse one
+  check_gradients([&](const auto& in) { return ops::rope(in[0], angle.cos(), angle.sin()); },
+                  {random_tensor({2, 2, 3, 4}, 1)});
+}
+
+TEST(Swiglu, MatchesReference) {
+  for (const ops::Activation activation :
+       {ops::Activation::kSilu, ops::Activation::kGelu, ops::Activation::kGeluTanh, ops::Activation::kRelu}) {
+    const OpFunction op = [&](const auto& in) { return ops::swiglu(in[0], in[1], activation); };
+    const OpFunction reference = [&](const auto& in) { return ops::reference::swiglu(in[0], in[1], activation); };
+    for (const at::ScalarType dtype : all_dtypes()) {
+      for (const Layout layout : all_layouts()) {
+        for (const int64_t t : kRows) {
+          SCOPED_TRACE("T " + std::to_string(t) + " activation " + std::to_string(static_cast<int>(activation)));
+          compare_with_reference(op, reference, {{random_tensor({t, 200}, 1, 2.0)}, {random_tensor({t, 200}, 2)}},
+                                 dtype, layout);
+        }
+      }
+    }
+    check_gradients(op, {random_tensor({3, 5}, 1), random_tensor({3, 5}, 2)});
+  }
+}
+
+TEST(Dropout, MatchesReferenceGivenItsMask) {
+  const RandomKey key{7, stream_id("dropout"), 3};
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t t : kRows) {
+        SCOPED_TRACE("T " + std::to_string(t));
+        const at::Tensor kept = ops::dropout_mask({t, 33}, 0.3, key);
+        const OpFunction op = [&](const auto& in) { return ops::dropout(in[0], 0.3, key); };
+        const OpFunction reference = [&](const auto& in) { return ops::reference::dropout(in[0], 0.3, kept); };
+        compare_with_reference(op, reference, {{random_tensor({t, 33}, 1)}}, dtype, layout);
+      }
+    }
+  }
+}
+
+TEST(Dropout, KeepsTheExpectedShareAndTheSameElementsWhateverTheThreads) {
+  const RandomKey key{7, stream_id("dropout"), 3};
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const at::Tensor one = ops::dropout_mask({300, 401}, 0.25, key);
+  at::set_num_threads(2);
+  const at::Tensor two = ops::dropout_mask({300, 401}, 0.25, key);
+  at::set_num_threads(threads);
+  EXPECT_TRUE(at::equal(one, two));
+  EXPECT_NEAR(one.to(at::kDouble).mean().item<double>(), 0.75, 0.01);
+  EXPECT_FALSE(at::equal(one, ops::dropout_mask({300, 401}, 0.25, {7, stream_id("dropout"), 4})));
+  // A prefix of a longer tensor has the same mask: it depends on the element's index alone.
+  EXPECT_TRUE(at::equal(one.narrow(0, 0, 10), ops::dropout_mask({10, 401}, 0.25, key)));
+}
+
+TEST(Dropout, ZeroProbabilityIsTheInputItself) {
+  const at::Tensor x = random_tensor({3, 4}, 1);
+  EXPECT_TRUE(ops::dropout(x, 0.0, {}).is_same(x));
+}
+
+}  // namespace
+}  // namespace morex::test
