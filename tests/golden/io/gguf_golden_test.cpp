@@ -86,7 +86,7 @@ std::string test_name(const testing::TestParamInfo<std::string>& info) {
 INSTANTIATE_TEST_SUITE_P(Golden, GgufTypes, testing::ValuesIn(files_with_expected_values()), test_name);
 
 TEST(GgufGolden, has_cases) {
-  MOREX_NEED_GOLDEN(folder());
+  MOREX_NEED_GOLDEN(folder() / "types.json");
   EXPECT_FALSE(files_with_expected_values().empty());
 }
 
