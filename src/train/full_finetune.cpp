@@ -39,8 +39,8 @@ class FullTrainable final : public Trainable {
       }
       slot = leaf;
     }
-    config_["dtype"] = runtime.parameter_dtype() == at::kDouble ? "float64" : "float32";
-    config_.erase("torch_dtype");
+    config_["torch_dtype"] = runtime.parameter_dtype() == at::kDouble ? "float64" : "float32";
+    config_.erase("dtype");  // transformers' newer name of the same key
   }
 
   nn::ParameterStore& parameters() override { return store_; }

@@ -1,0 +1,42 @@
+#include "train/batch_source.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace morex::train {
+
+BatchSource::BatchSource(const std::vector<data::Example>& examples, const Recipe& recipe, int64_t pad_id)
+    : examples_(examples),
+      options_{recipe.per_device_train_batch_size, recipe.group_by_length, recipe.shuffle, recipe.seed},
+      accumulation_(recipe.gradient_accumulation_steps),
+      pad_id_(pad_id),
+      plan_(data::plan_epoch(examples, options_, 0)) {
+  const auto batches = static_cast<int64_t>(plan_.size());
+  MOREX_ASSERT(batches > 0);
+  steps_per_epoch_ = (batches + accumulation_ - 1) / accumulation_;
+}
+
+int64_t BatchSource::total_steps(const Recipe& recipe) const {
+  if (recipe.max_steps > 0) return recipe.max_steps;
+  return static_cast<int64_t>(std::ceil(recipe.num_train_epochs * static_cast<double>(steps_per_epoch_)));
+}
+
+std::vector<data::Batch> BatchSource::window(int64_t step) {
+  const int64_t epoch = step / steps_per_epoch_;
+  if (epoch != planned_epoch_) {
+    plan_ = data::plan_epoch(examples_, options_, epoch);
+    planned_epoch_ = epoch;
+  }
+  const int64_t begin = step % steps_per_epoch_ * accumulation_;
+  const int64_t end = std::min(begin + accumulation_, static_cast<int64_t>(plan_.size()));
+  std::vector<data::Batch> batches;
+  for (int64_t i = begin; i < end; ++i)
+    batches.push_back(data::make_batch(examples_, plan_[static_cast<size_t>(i)], pad_id_));
+  return batches;
+}
+
+std::string BatchSource::digest() const {
+  return data::plan_digest(planned_epoch_ == 0 ? plan_ : data::plan_epoch(examples_, options_, 0));
+}
+
+}  // namespace morex::train

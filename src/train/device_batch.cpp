@@ -1,0 +1,41 @@
+#include "train/device_batch.h"
+
+#include <ATen/ATen.h>
+
+#include <vector>
+
+namespace morex::train {
+namespace {
+
+at::Tensor to_tensor(const std::vector<int64_t>& values, at::IntArrayRef shape, at::Device device) {
+  return at::tensor(values, at::kLong).view(shape).to(device);
+}
+
+}  // namespace
+
+DeviceBatch put_on_device(const data::Batch& batch, at::Device device) {
+  DeviceBatch on_device;
+  on_device.ctx.batch = batch.rows;
+  on_device.ctx.length = batch.length;
+  on_device.ctx.phase = nn::Phase::kTrain;
+  on_device.ids = to_tensor(batch.ids, {batch.rows, batch.length}, device);
+  std::vector<int64_t> rows, targets;
+  for (int64_t r = 0; r < batch.rows; ++r)
+    for (int64_t t = 0; t + 1 < batch.length; ++t) {
+      const int64_t position = r * batch.length + t;
+      const int64_t label = batch.labels[static_cast<size_t>(position + 1)];
+      if (label == data::kIgnoreLabel) continue;
+      rows.push_back(position);
+      targets.push_back(label);
+    }
+  const auto count = static_cast<int64_t>(rows.size());
+  on_device.rows = to_tensor(rows, {count}, device);
+  on_device.targets = to_tensor(targets, {count}, device);
+  if (batch.tokens() < batch.rows * batch.length) {
+    const at::Tensor lengths = to_tensor(batch.lengths, {batch.rows, 1}, device);
+    on_device.ctx.token_mask = at::arange(batch.length, lengths.options()).unsqueeze(0) < lengths;  // [B, L]
+  }
+  return on_device;
+}
+
+}  // namespace morex::train

@@ -1,0 +1,28 @@
+// What a run writes as it goes: metrics.jsonl, samples.jsonl, TensorBoard events. Each step stands once, also after a
+// resume.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "base/json.h"
+#include "io/event_writer.h"
+#include "io/jsonl.h"
+
+namespace morex::train {
+
+class RunLog {
+ public:
+  // Lines and events of steps behind `last_step` are dropped: the run is about to write them again.
+  RunLog(const std::filesystem::path& output_dir, int64_t last_step, bool tensorboard);
+
+  // One line; must hold "step". Its numbers also become scalars: train/KEY, or eval/KEY for keys that start with eval_.
+  void metrics(const Json& line);
+  void sample(const Json& line);  // {step, prompt, text}
+
+ private:
+  io::JsonlAppender metrics_, samples_;
+  std::unique_ptr<io::EventWriter> events_;
+};
+
+}  // namespace morex::train

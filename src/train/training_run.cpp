@@ -1,0 +1,262 @@
+#include "train/training_run.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/files.h"
+#include "base/strings.h"
+#include "base/system.h"
+#include "train/cost.h"
+#include "train/output_folder.h"
+#include "train/run_identity.h"
+
+namespace morex::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Interrupted {};
+
+int64_t padding_id(const text::Tokenizer& tokenizer) {
+  if (const auto id = tokenizer.pad_id()) return *id;
+  return tokenizer.eos_id().value_or(0);
+}
+
+// The tokenizer and the model must belong together: every id has a row in the embedding.
+void check_ids(const std::vector<data::Example>& examples, const models::ModelConfig& config, Warnings& warnings) {
+  for (const data::Example& example : examples) {
+    const int64_t highest = *std::max_element(example.ids.begin(), example.ids.end());
+    MOREX_CHECK(highest < config.vocab_size, ErrorKind::kFormat,
+                "[tokenizer] ids must be below the model's vocabulary of {}, got {} in line {} of the data. Hint: use "
+                "the model's own tokenizer.",
+                config.vocab_size, highest, example.line);
+    if (config.max_position_embeddings > 0 && example.length() > config.max_position_embeddings)
+      warnings.add("beyond_positions",
+                   fmt::format("[data] line {} has {} tokens, more than the {} positions the model was made for. Hint: "
+                               "a smaller max_seq_length.",
+                               example.line, example.length(), config.max_position_embeddings));
+  }
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(const Recipe& recipe, Warnings& warnings, const std::atomic<bool>& interrupt, bool quiet)
+    : recipe_(recipe),
+      warnings_(warnings),
+      interrupt_(interrupt),
+      quiet_(quiet),
+      runtime_(resolve_runtime(recipe, warnings)),
+      checkpoints_(recipe.output_dir, recipe.save_total_limit) {
+  load_inputs();
+  open_output();
+}
+
+void TrainingRun::load_inputs() {
+  const std::string& name = recipe_.tokenizer_name_or_path;
+  tokenizer_ = text::Tokenizer::load(name.empty() ? recipe_.model_name_or_path : name);
+  dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, recipe_.data, warnings_);
+  model_ = models::load_model(recipe_.model_name_or_path, {runtime_.dtype, runtime_.device}, warnings_);
+  const int64_t pad = padding_id(*tokenizer_);
+  evaluation_ = std::make_unique<Evaluation>(recipe_, *model_, tokenizer_, pad, warnings_);
+  check_ids(dataset_.examples, model_->config(), warnings_);
+  check_ids(evaluation_->validation().examples, model_->config(), warnings_);
+  trainable_ = make_trainable(recipe_, runtime_, *model_, warnings_);
+  source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
+  optimizer_ = std::make_unique<Optimizer>(trainable_->parameters(), recipe_);
+  schedule_ = make_schedule(recipe_, source_->total_steps(recipe_));
+  InputDigests digests;
+  digests.base = model_->digest();
+  digests.tokenizer = tokenizer_->digest();
+  digests.data = dataset_.report.digest;
+  digests.validation = evaluation_->validation().report.digest;
+  digests.data_order = source_->digest();
+  digests.layout = layout_digest(trainable_->parameters());
+  state_.identity = run_identity(recipe_, runtime_, digests);
+}
+
+void TrainingRun::open_output() {
+  const fs::path output = recipe_.output_dir;
+  make_directories(output);
+  checkpoints_.remove_leftovers();
+  const std::string& from = recipe_.resume_from_checkpoint;
+  if (from.empty()) move_earlier_run_aside(output, warnings_);
+  if (from == "auto") {
+    if (const auto latest = checkpoints_.latest()) resume(*latest);
+  } else if (!from.empty()) {
+    MOREX_CHECK(fs::is_directory(from), ErrorKind::kConfig,
+                "[recipe] resume_from_checkpoint must be a folder or auto, got '{}'", from);
+    resume(from);
+  }
+  log_ = std::make_unique<RunLog>(output, state_.step, recipe_.report_to_tensorboard);
+  write_run_json(nullptr);
+}
+
+void TrainingRun::resume(const fs::path& checkpoint) {
+  TrainerState loaded = load_state(checkpoint);
+  check_same_run(loaded.identity, state_.identity, checkpoint.string(), warnings_);
+  load_buffers(checkpoint, trainable_->parameters(), *optimizer_);
+  loaded.identity = state_.identity;
+  state_ = std::move(loaded);
+  if (!quiet_)
+    fmt::print(stderr, "resuming from {} at step {} of {}\n", checkpoint.string(), state_.step, schedule_.total_steps);
+}
+
+bool TrainingRun::due(int64_t every) const {
+  return state_.step == schedule_.total_steps || (every > 0 && state_.step % every == 0);
+}
+
+TrainResult TrainingRun::run() {
+  progress_ = std::make_unique<Progress>("train", schedule_.total_steps, quiet_);
+  if (state_.evaluation_pending) {
+    state_.evaluation_pending = false;
+    evaluate();
+    save_checkpoint();
+  }
+  while (state_.step < schedule_.total_steps) {
+    train_step();
+    bool save = due(recipe_.save_steps);
+    bool stop = interrupt_.load();
+    const bool evaluation_due = evaluation_->wanted() && due(recipe_.eval_steps);
+    state_.evaluation_pending = evaluation_due && stop;
+    if (evaluation_due && !stop) {
+      try {
+        save = evaluate() || save;
+      } catch (const Interrupted&) {
+        state_.evaluation_pending = true;
+        stop = true;
+      }
+    }
+    if (save || stop) save_checkpoint();
+    if (stop && (state_.evaluation_pending || state_.step < schedule_.total_steps))
+      fail(ErrorKind::kInterrupted,
+           "[train] interrupted after step {} of {}; {} is complete. Hint: go on with "
+           "resume_from_checkpoint=auto.",
+           state_.step, schedule_.total_steps, checkpoints_.path(state_.step).string());
+  }
+  progress_->finish();
+  finish();
+
+  TrainResult result;
+  result.steps = state_.step;
+  result.train_loss = state_.total_loss_sum / static_cast<double>(std::max<int64_t>(1, state_.step));
+  result.eval_loss = state_.last_eval_loss;
+  result.seconds = state_.seconds;
+  result.tokens_per_second = state_.seconds > 0 ? static_cast<double>(state_.tokens) / state_.seconds : 0;
+  result.trainable_parameters = trainable_->parameters().parameter_count();
+  result.peak_memory_bytes = peak_rss_bytes();
+  result.adapter_folder = recipe_.output_dir;
+  Json json = {{"steps", result.steps},
+               {"train_loss", result.train_loss},
+               {"seconds", result.seconds},
+               {"tokens", state_.tokens},
+               {"tokens_per_second", result.tokens_per_second},
+               {"peak_memory_bytes", result.peak_memory_bytes},
+               {"best_step", state_.best_step},
+               {"cost", measure_cost(*model_, *trainable_, source_->window(0).front())}};
+  if (!evaluation_->validation().examples.empty()) json["eval_loss"] = result.eval_loss;
+  write_run_json(json);
+  return result;
+}
+
+void TrainingRun::train_step() {
+  const auto start = std::chrono::steady_clock::now();
+  const int64_t step = state_.step;  // updates done before
+  const StepSums sums = accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step);
+  nn::ParameterStore& store = trainable_->parameters();
+  const double norm = checked_clip(store, recipe_.max_grad_norm, step);
+  const double learning_rate = schedule_.rate(step);
+  watch_.observe(store, step, learning_rate, warnings_);
+  optimizer_->step(learning_rate, step);
+
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  state_.step = step + 1;
+  state_.epoch = static_cast<double>(state_.step) / static_cast<double>(source_->steps_per_epoch());
+  state_.tokens += sums.tokens;
+  state_.tokens_since_log += sums.tokens;
+  state_.seconds += seconds;
+  state_.seconds_since_log += seconds;
+  state_.loss_sum += sums.loss();
+  state_.auxiliary_sum += sums.auxiliary;
+  state_.total_loss_sum += sums.loss();
+  ++state_.loss_steps;
+  progress_->update(state_.step, fmt::format("loss {:.4f}  {:.0f} tokens/s  {}", sums.loss(),
+                                             static_cast<double>(sums.tokens) / std::max(seconds, 1e-9),
+                                             format_bytes(static_cast<double>(peak_rss_bytes()))));
+  if (due(recipe_.logging_steps)) log_step(learning_rate, norm);
+}
+
+void TrainingRun::log_step(double learning_rate, double grad_norm) {
+  const auto steps = static_cast<double>(state_.loss_steps);
+  Json line = {
+      {"step", state_.step},
+      {"epoch", state_.epoch},
+      {"loss", state_.loss_sum / steps},
+      {"learning_rate", learning_rate},
+      {"grad_norm", grad_norm},
+      {"tokens", state_.tokens},
+      {"tokens_per_second", static_cast<double>(state_.tokens_since_log) / std::max(state_.seconds_since_log, 1e-9)},
+      {"seconds", state_.seconds},
+      {"peak_memory_bytes", peak_rss_bytes()}};
+  if (state_.auxiliary_sum != 0) line["aux_loss"] = state_.auxiliary_sum / steps;
+  log_->metrics(line);
+  state_.loss_sum = state_.auxiliary_sum = state_.seconds_since_log = 0;
+  state_.loss_steps = state_.tokens_since_log = 0;
+}
+
+bool TrainingRun::evaluate() {
+  const EvaluationResult result = evaluation_->run([this] {
+    if (interrupt_.load()) throw Interrupted();
+  });
+  if (!result.metrics.empty()) {
+    Json line = result.metrics;
+    line["step"] = state_.step;
+    line["epoch"] = state_.epoch;
+    log_->metrics(line);
+    state_.last_eval_loss = result.metrics.value("eval_loss", state_.last_eval_loss);
+  }
+  for (Json sample : result.samples) {
+    sample["step"] = state_.step;
+    log_->sample(sample);
+  }
+  const std::string& metric = recipe_.metric_for_best_model;
+  if (!result.metrics.contains(metric)) return false;
+  const double value = result.metrics[metric].get<double>();
+  const bool better = larger_is_better(metric) ? value > state_.best_metric : value < state_.best_metric;
+  if (state_.best_step >= 0 && !better) return false;
+  state_.best_metric = value;
+  state_.best_step = state_.step;
+  return true;
+}
+
+void TrainingRun::save_checkpoint() {
+  state_.warnings = warnings_.counts();
+  checkpoints_.save(state_.step, [this](const fs::path& folder) {
+    trainable_->save(folder);
+    verify_saved(*trainable_, folder);
+    save_state(folder, state_, trainable_->parameters(), *optimizer_);
+  });
+  checkpoints_.rotate(state_.step, state_.best_step);
+}
+
+void TrainingRun::finish() {
+  if (recipe_.load_best_model_at_end && state_.best_step >= 0 && state_.best_step != state_.step)
+    load_values(checkpoints_.path(state_.best_step), trainable_->parameters());
+  trainable_->save(recipe_.output_dir);
+  verify_saved(*trainable_, recipe_.output_dir);
+}
+
+void TrainingRun::write_run_json(const Json& result) const {
+  Json json = state_.identity;
+  json["started_at_step"] = state_.step;
+  json["total_steps"] = schedule_.total_steps;
+  json["steps_per_epoch"] = source_->steps_per_epoch();
+  json["warmup_steps"] = schedule_.warmup_steps;
+  json["examples"] = dataset_.examples.size();
+  json["trainable_parameters"] = trainable_->parameters().parameter_count();
+  json["warnings"] = warnings_.messages();
+  json["warning_counts"] = warnings_.counts();
+  json["result"] = result;
+  write_text_file(fs::path(recipe_.output_dir) / "run.json", json.dump(2) + "\n");
+}
+
+}  // namespace morex::train
