@@ -41,10 +41,12 @@ nn::Mlp DecoderLm::take_gated_mlp(WeightSource& weights, const ModelConfig& conf
   return mlp;
 }
 
-void DecoderLm::take_embedding(WeightSource& weights, const std::string& module) {
+void DecoderLm::take_embedding(WeightSource& weights, const std::string& module, const std::string& head_module) {
+  const bool under_head =
+      config_.tie_word_embeddings && !weights.has(module + ".weight") && weights.has(head_module + ".weight");
   embedding_.module = module;
-  embedding_.weight =
-      weights.take(module + ".weight", {{config_.vocab_size, "vocab_size"}, {config_.hidden_size, "hidden_size"}});
+  embedding_.weight = weights.take((under_head ? head_module : module) + ".weight",
+                                   {{config_.vocab_size, "vocab_size"}, {config_.hidden_size, "hidden_size"}});
   add(embedding_);
 }
 

@@ -25,7 +25,8 @@ class DecoderLm : public CausalLm {
   static nn::LinearMember take_linear(WeightSource& weights, const std::string& module, Dim out, Dim in, bool bias);
   static nn::Mlp take_gated_mlp(WeightSource& weights, const ModelConfig& config, int64_t layer,
                                 const std::string& module);
-  void take_embedding(WeightSource& weights, const std::string& module);
+  // A file of a tied model may hold the one tensor under the head's name.
+  void take_embedding(WeightSource& weights, const std::string& module, const std::string& head_module);
   void take_head(WeightSource& weights, const std::string& module);  // after take_embedding; tied: shares its weight
 
   // Registering slots and named weights, once their places in memory are final, in the order of the forward pass.

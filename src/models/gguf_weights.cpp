@@ -53,6 +53,8 @@ class GgufWeights : public WeightSource {
     if (const io::GgufTensor* divisors = file_->find(kGgufRopeDivisors)) note_taken(*divisors);
   }
 
+  bool has(const std::string& name) const override { return file_->find(gguf_name(name)) != nullptr; }
+
   at::Tensor take(const std::string& name, const std::vector<Dim>& shape) override {
     const std::string own_name = gguf_name(name);
     const io::GgufTensor* tensor = file_->find(own_name);

@@ -41,6 +41,8 @@ class HfWeights : public WeightSource {
     where_ = (single ? tensors_.files().front().path() : folder / "model.safetensors.index.json").string();
   }
 
+  bool has(const std::string& name) const override { return tensors_.find(name) != nullptr; }
+
   at::Tensor take(const std::string& name, const std::vector<Dim>& shape) override {
     const io::StoredTensor* stored = tensors_.find(name);
     MOREX_CHECK(stored != nullptr, ErrorKind::kFormat, "[{}] must hold tensor {} of shape {}, it is missing", where_,

@@ -24,6 +24,7 @@ namespace {
 class MetaWeights : public WeightSource {
  public:
   MetaWeights() : WeightSource({at::kFloat, at::kMeta}) {}
+  bool has(const std::string&) const override { return true; }
   at::Tensor take(const std::string&, const std::vector<Dim>& shape) override {
     std::vector<int64_t> sizes;
     for (const Dim& dim : shape) sizes.push_back(dim.size);

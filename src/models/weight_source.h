@@ -25,6 +25,7 @@ struct Dim {
 class WeightSource {
  public:
   virtual ~WeightSource() = default;
+  virtual bool has(const std::string& name) const = 0;
   // The weight with Hugging Face's name, of exactly that shape, in the load's dtype and on its device: a view of the
   // mapped file where the dtype is the stored one, else a copy. Throws Error(kFormat) naming the file and the tensor:
   // missing, another shape, no floating type, a NaN or an infinity.

@@ -20,7 +20,7 @@ struct Layer {
 class Llama : public DecoderLm {
  public:
   Llama(const ModelConfig& config, WeightSource& weights) : DecoderLm(config, weights.options()) {
-    take_embedding(weights, "model.embed_tokens");
+    take_embedding(weights, "model.embed_tokens", "lm_head");
     const Dim hidden{config.hidden_size, "hidden_size"};
     for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
       const std::string module = fmt::format("model.layers.{}", i);
