@@ -25,16 +25,18 @@ struct BaseIdentity {
 
 struct SiteCost {
   std::string module, method;
-  int64_t trainable = 0, active = 0;               // parameters; active: those one token uses
-  double flops_per_token = 0, routing_flops = 0;   // forward, multiply-add = 2
+  int64_t trainable = 0, active = 0;  // parameters; active: those one token uses
+  double flops_per_token = 0;         // forward, multiply-add = 2, as executed, without routing
+  double sparse_flops_per_token = 0;  // if only the chosen experts were computed
+  double routing_flops = 0;           // forward, of the router
 };
 
 class AdapterSet {
  public:
   // `method` holds the recipe's method keys (method, r, lora_alpha, target_modules, experts, router, prior, losses,
   // adapters …; design: three independent axes). Parameters are `dtype` (float32, or float64 for float64 models).
-  // Works on the meta device for counts. Throws Error(kConfig): unknown keys, targets that match nothing, shapes that do
-  // not fit together.
+  // Works on the meta device for counts. Throws Error(kConfig): unknown keys, targets that match nothing, shapes that
+  // do not fit together.
   static std::unique_ptr<AdapterSet> create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
                                             at::Device device, Warnings& warnings);
   // Reads adapter_config.json + adapter_model.safetensors. Every tensor must land somewhere and every parameter must be
@@ -54,12 +56,12 @@ class AdapterSet {
   virtual at::Tensor auxiliary_loss(const nn::RoutingReport& report) const = 0;
 
   virtual void save(const std::filesystem::path& folder, const BaseIdentity& base) const = 0;
-  virtual const Json& config() const = 0;      // normalised, as in adapter_config.json
+  virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
 
   // "" when the update can be folded into the base's weights, else the reason it cannot.
   virtual std::string why_not_mergeable() const = 0;
-  virtual void merge_into_base() = 0;          // W += s·(A, B); the set is detached afterwards
+  virtual void merge_into_base() = 0;  // W += s·(A, B); the set is detached afterwards
 };
 
 }  // namespace morex::adapters

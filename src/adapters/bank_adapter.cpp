@@ -1,0 +1,251 @@
+#include "adapters/bank_adapter.h"
+
+#include "adapters/mix_node.h"
+#include "base/random.h"
+#include "ops/dropout.h"
+#include "ops/low_rank.h"
+
+namespace morex::adapters {
+namespace {
+
+// Elements of the widest tensor in the middle of one chunk: 4 MiB in float32, what a core's cache holds.
+constexpr int64_t kChunkElements = int64_t{1} << 20;
+
+at::Tensor random_values(const RandomKey& key, const Init& init, at::IntArrayRef shape) {
+  const at::Tensor values = at::empty(shape, at::kDouble);
+  const std::span<double> out(values.data_ptr<double>(), static_cast<size_t>(values.numel()));
+  if (init.kind == Init::Kind::kUniform) {
+    fill_uniform(key, 0, out);
+    return values * (init.b - init.a) + init.a;
+  }
+  fill_normal(key, 0, out);
+  return values * init.b + init.a;
+}
+
+// What the chunks of one site's forward pass left behind.
+struct Collected {
+  std::vector<nn::GateReport> gates;
+  std::vector<std::pair<std::string, std::vector<at::Tensor>>> details;
+
+  void add(Recorder& recorder) {
+    for (size_t i = 0; i < recorder.gates.size(); ++i) {
+      nn::GateReport& gate = recorder.gates[i];
+      if (i == gates.size()) {
+        gates.push_back(std::move(gate));
+      } else {
+        gates[i].counts = gates[i].counts + gate.counts;
+        gates[i].rows = gates[i].rows + gate.rows;
+      }
+    }
+    for (size_t i = 0; i < recorder.details.size(); ++i) {
+      if (i == details.size()) details.push_back({recorder.details[i].first, {}});
+      details[i].second.push_back(recorder.details[i].second);
+    }
+  }
+};
+
+}  // namespace
+
+BankAdapter::BankAdapter(std::vector<BankSite> sites) : sites_(std::move(sites)), locations_(sites_.size()) {
+  for (const BankSite& site : sites_)
+    MOREX_CHECK(
+        site.structure->dropout() == sites_.front().structure->dropout(), ErrorKind::kConfig,
+        "[adapters] lora_dropout must be the same for projections that read the same input, got {} for {} and {} "
+        "for {}",
+        sites_.front().structure->dropout(), sites_.front().site.module, site.structure->dropout(), site.site.module);
+}
+
+void BankAdapter::declare(nn::ParameterStore& store) {
+  store_ = &store;
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    locations_[i].down_row = down_rows_;
+    down_rows_ += sites_[i].structure->down_rows();
+  }
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    locations_[i].route_row = down_rows_ + route_rows_;
+    route_rows_ += sites_[i].router->rows();
+  }
+  const Site& first = sites_.front().site;
+  down_leaf_ = store.declare(first.module + ".down", {down_rows_ + route_rows_, first.d_in});
+  for (size_t i = 0; i < sites_.size(); ++i) declare_site(store, sites_[i], locations_[i]);
+}
+
+void BankAdapter::declare_site(nn::ParameterStore& store, BankSite& site, Location& location) {
+  location.up_leaf = store.declare(site.site.module + ".up", {site.structure->up_rows(), site.site.d_out});
+  declare_tensors(store, site.structure->tensors(), site.site, location, location.structure_leaves);
+  declare_tensors(store, site.router->tensors(), site.site, location, location.router_leaves);
+  declare_tensors(store, site.prior->tensors(), site.site, location, location.prior_leaves);
+}
+
+void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, const Site& site,
+                                  Location& location, std::vector<int64_t>& leaves) {
+  for (const TensorSpec& spec : specs) {
+    nn::NamedView view{kFilePrefix + site.module + "." + spec.name, -1, {}};
+    int64_t own = -1;
+    const std::vector<int64_t> shape = spec.shape;
+    if (spec.place == Place::kDown || spec.place == Place::kRoute) {
+      const int64_t row = (spec.place == Place::kDown ? location.down_row : location.route_row) + spec.first_row;
+      const int64_t count = c10::multiply_integers(shape) / site.d_in;
+      view.leaf = down_leaf_;
+      view.view = [=](const at::Tensor& leaf) { return leaf.narrow(0, row, count).view(shape); };
+    } else if (spec.place == Place::kUp) {
+      const int64_t row = spec.first_row, count = c10::multiply_integers(shape) / site.d_out;
+      view.leaf = location.up_leaf;
+      view.view = [=](const at::Tensor& leaf) { return leaf.narrow(0, row, count).t(); };
+    } else {
+      view.leaf = store.declare(site.module + "." + spec.name, shape);
+      view.view = [](const at::Tensor& leaf) { return leaf; };
+      (spec.place == Place::kUpBias ? location.up_bias_leaf : own) = view.leaf;
+    }
+    leaves.push_back(own);
+    store.add_view(view);
+    named_.push_back({view, spec.init});
+  }
+}
+
+void BankAdapter::initialize(uint64_t seed) const {
+  const at::NoGradGuard guard;
+  for (const NamedInit& named : named_) {
+    const at::Tensor target = store_->named_value(named.view);
+    if (named.init.pattern) {
+      target.copy_(named.init.pattern());
+    } else if (named.init.kind == Init::Kind::kConstant) {
+      target.fill_(named.init.a);
+    } else {
+      target.copy_(random_values({seed, stream_id(named.view.name), 0}, named.init, target.sizes()));
+    }
+  }
+}
+
+std::vector<at::Tensor> BankAdapter::own_tensors(const std::vector<int64_t>& leaves) const {
+  std::vector<at::Tensor> own;
+  for (const int64_t leaf : leaves) own.push_back(leaf < 0 ? at::Tensor() : store_->leaf(leaf));
+  return own;
+}
+
+void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
+                        nn::RoutingReport& report) const {
+  const at::Tensor& down = store_->leaf(down_leaf_);
+  const double dropout = ctx.training() ? sites_.front().structure->dropout() : 0.0;
+  at::Tensor h, u;  // [T, R], [T, Q]
+  if (dropout == 0.0 && (route_rows_ == 0 || x.scalar_type() == down.scalar_type())) {
+    h = ops::down(x, down);
+    if (route_rows_ > 0) {
+      const std::vector<at::Tensor> parts = h.split_with_sizes({down_rows_, route_rows_}, 1);
+      h = parts[0], u = parts[1];
+    }
+  } else {
+    // DEVIATION: one dropout mask for all sites of a group; PEFT draws one per site. The expectations agree.
+    const RandomKey key{ctx.seed,
+                        stream_id("dropout " + sites_.front().site.module + " " + std::to_string(ctx.micro_step)),
+                        static_cast<uint64_t>(ctx.step)};
+    h = ops::down(ops::dropout(x, dropout, key), down.narrow(0, 0, down_rows_));
+    if (route_rows_ > 0) u = ops::down_fp32(x, down.narrow(0, down_rows_, route_rows_));
+  }
+
+  std::vector<int64_t> down_sizes, route_sizes;
+  bool routed = false;
+  for (const BankSite& site : sites_) {
+    down_sizes.push_back(site.structure->down_rows());
+    route_sizes.push_back(site.router->rows());
+    routed = routed || site.structure->gates().kind != GateKind::kNone;
+  }
+  const std::vector<at::Tensor> hs = sites_.size() > 1 ? h.split_with_sizes(down_sizes, 1) : std::vector{h};
+  std::vector<at::Tensor> us(sites_.size(), u);
+  if (u.defined() && sites_.size() > 1) us = u.split_with_sizes(route_sizes, 1);
+  const auto shared_ctx = routed ? std::make_shared<const nn::BatchContext>(ctx) : nullptr;
+
+  for (size_t i = 0; i < sites_.size(); ++i) {
+    const BankSite& site = sites_[i];
+    const Location& location = locations_[i];
+    const std::vector<at::Tensor> own = own_tensors(location.structure_leaves);
+    const at::Tensor z = site.structure->gates().kind == GateKind::kNone
+                             ? site.structure->mix(hs[i], {}, own, {ctx, site.site, 0, x.size(0), {}, nullptr})
+                             : routed_mix(i, hs[i], us[i], shared_ctx, report);  // [T, R']
+    at::Tensor& target = y[static_cast<size_t>(site.member_index)];
+    target = ops::accumulate_up(target, z, store_->leaf(location.up_leaf),
+                                location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf));
+    const at::Tensor scale = site.structure->output_scale(own, *site.member);
+    if (scale.defined()) target = target * scale.to(target.scalar_type());
+  }
+}
+
+at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::Tensor& u,
+                                   const std::shared_ptr<const nn::BatchContext>& ctx,
+                                   nn::RoutingReport& report) const {
+  const BankSite& site = sites_[index];
+  const Location& location = locations_[index];
+  std::vector<at::Tensor> shared;
+  std::vector<int64_t> counts;
+  for (const auto* leaves : {&location.structure_leaves, &location.router_leaves, &location.prior_leaves}) {
+    const std::vector<at::Tensor> own = own_tensors(*leaves);
+    shared.insert(shared.end(), own.begin(), own.end());
+    counts.push_back(static_cast<int64_t>(own.size()));
+  }
+  // Undefined entries cannot pass through an autograd node: only the defined ones go, and come back to their places.
+  std::vector<at::Tensor> defined;
+  for (const at::Tensor& tensor : shared)
+    if (tensor.defined()) defined.push_back(tensor);
+  std::vector<bool> is_defined;
+  for (const at::Tensor& tensor : shared) is_defined.push_back(tensor.defined());
+
+  const auto collected = std::make_shared<Collected>();
+  const bool details = report.keep_details;
+  at::Tensor mask;
+  if (ctx->token_mask.defined()) mask = ctx->token_mask.reshape({-1}).to(store_->dtype());
+
+  const auto body = std::make_shared<const MixBody>(
+      [&site, ctx, collected, counts, is_defined, mask, details](
+          const std::vector<at::Tensor>& rows, const std::vector<at::Tensor>& tensors, int64_t first, bool recording) {
+        std::vector<at::Tensor> all;
+        for (size_t i = 0, next = 0; i < is_defined.size(); ++i)
+          all.push_back(is_defined[i] ? tensors[next++] : at::Tensor());
+        const auto router_begin = all.begin() + counts[0], prior_begin = router_begin + counts[1];
+        const std::vector<at::Tensor> structure_own(all.begin(), router_begin), router_own(router_begin, prior_begin),
+            prior_own(prior_begin, all.end());
+
+        Recorder recorder;
+        recorder.keep_details = details && recording;
+        const int64_t count = rows[0].size(0);
+        const TokenRows tokens{
+            *ctx, site.site, first, count, mask.defined() ? mask.narrow(0, first, count) : at::Tensor(), &recorder};
+        Gates gates = site.router->route(rows[1], router_own, *site.prior, prior_own, tokens);
+        gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
+        MixResult result;
+        // The middle runs in the precision of the adapter's tensors, not of the base.
+        result.z = site.structure->mix(rows[0].to(rows[1].scalar_type()), gates, structure_own, tokens);
+        for (const nn::GateReport& gate : recorder.gates)
+          for (const auto& [name, sum] : gate.sums) result.sums.push_back(sum);
+        if (recording) collected->add(recorder);
+        return result;
+      });
+  const int64_t chunk = std::max<int64_t>(64, kChunkElements / std::max<int64_t>(1, site.structure->mix_width()));
+  MixResult result = run_mix(body, {h, u}, defined, chunk);
+
+  size_t next = 0;
+  for (nn::GateReport& gate : collected->gates) {
+    gate.site = site.site.module;
+    gate.layer = site.site.layer;
+    for (auto& [name, sum] : gate.sums) sum = result.sums[next++];
+    report.gates.push_back(std::move(gate));
+  }
+  for (const auto& [name, parts] : collected->details)
+    report.details[site.site.module + "." + name] = at::cat(parts, 0);
+  return result.z;
+}
+
+int64_t BankAdapter::parameter_count(const BankSite& site) const {
+  int64_t total = 0;
+  for (const auto* specs : {&site.structure->tensors(), &site.router->tensors(), &site.prior->tensors()})
+    for (const TensorSpec& spec : *specs) total += c10::multiply_integers(spec.shape);
+  return total;
+}
+
+at::Tensor BankAdapter::merged_update(size_t site) const {
+  const Location& location = locations_[site];
+  const at::Tensor down =
+      store_->leaf(down_leaf_).detach().narrow(0, location.down_row, sites_[site].structure->down_rows());
+  return sites_[site].structure->merged_update(down, store_->leaf(location.up_leaf).detach());
+}
+
+}  // namespace morex::adapters

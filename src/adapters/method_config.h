@@ -1,0 +1,30 @@
+// The method part of a recipe, read into one entry per group of targets.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "adapters/gate_losses.h"
+#include "adapters/targets.h"
+#include "base/json.h"
+
+namespace morex::adapters {
+
+// One choice on the three axes for some targets.
+struct MethodEntry {
+  std::string name;  // the preset's, or the structure's
+  TargetRule targets;
+  Json experts, router, prior;  // each with its `kind`
+  std::vector<GateLoss> losses;
+  PatternMap rank_pattern, alpha_pattern;  // low_rank only
+
+  // `experts` with the patterns' rank and alpha of this module.
+  Json experts_of(const std::string& module) const;
+  Json to_json() const;
+};
+
+// Flat keys, or a list under `adapters`; presets are spelled out. Throws Error(kConfig): unknown keys with the nearest
+// name, keys of another structure.
+std::vector<MethodEntry> read_method(const Json& method);
+Json method_to_json(const std::vector<MethodEntry>& entries);
+
+}  // namespace morex::adapters

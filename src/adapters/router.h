@@ -1,0 +1,50 @@
+// Second axis: who picks the experts. A router turns tokens into gates of the shape its structure declares.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/gates.h"
+#include "adapters/prior.h"
+#include "adapters/site.h"
+#include "base/json.h"
+#include "base/warnings.h"
+
+namespace morex::adapters {
+
+class Router {
+ public:
+  virtual ~Router() = default;
+
+  virtual int64_t rows() const = 0;  // Q: router rows on the site's input
+  virtual const std::vector<TensorSpec>& tensors() const = 0;
+  virtual bool dense() const = 0;  // fills every gate
+
+  // u [T, Q] in float32 (float64 in float64), the router rows' product without bias -> gates of the shape given to
+  // make(). `own` as in Structure::mix. Sums for the losses go to rows.recorder, level by level. Deterministic: runs
+  // again in the backward pass and must choose the same.
+  virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
+                      const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
+  virtual double flops() const = 0;  // per token, forward, multiply-add = 2
+};
+
+struct MakeRouter {
+  const Json& options;  // the recipe's `router`, kind included
+  const GateShape& shape;
+  const Site& site;
+  Warnings& warnings;
+};
+
+// One line per router: router/table.h.
+struct RouterKind {
+  std::string_view name;
+  bool (*gives)(GateKind kind);                             // which shapes it can fill
+  bool (*fills_all)(const Json& options);                   // dense gates, known before the shape is
+  std::unique_ptr<Router> (*make)(const MakeRouter& from);  // throws Error(kConfig)
+};
+const RouterKind& find_router(const std::string& name, const std::string& where);
+std::string routers_giving(GateKind kind);  // their names, for messages
+
+}  // namespace morex::adapters

@@ -1,0 +1,185 @@
+// S'MoRE's router (Zeng et al., arXiv 2504.06426, section 3.3): walks the tree from the top. The gate of a level reads
+// [h ; keys of the ancestors, topmost first], h = D·x + e, makes a query by a small network and scores the level's
+// keys:
+//   q = V2·φ(V1·γ + c1) + c2,  z = K·q.
+// Gates: switch (softmax, top f, renormalised when f > 1), noisy_topk (cosine, learned noise in training), dense.
+// V1·γ is split into the part of h, formed once per token, and one table row per ancestor (K·V1ᵀ of its level), so no
+// gate input is ever concatenated. Parameters per level: g·m + m + m² + m + s·m (+ s·g noisy, + 1 prelu).
+#include <ATen/ATen.h>
+
+#include <numeric>
+
+#include "adapters/level_list.h"
+#include "adapters/router/table.h"
+#include "adapters/router/tree_gates.h"
+#include "adapters/small_activation.h"
+#include "base/strings.h"
+
+namespace morex::adapters {
+namespace {
+
+TreeGate read_gate(const JsonReader& options) {
+  const auto gate = options.get_or<std::string>("gate", "switch");
+  if (gate == "switch") return TreeGate::kSwitch;
+  if (gate == "noisy_topk") return TreeGate::kNoisyTopK;
+  MOREX_CHECK(gate == "dense", ErrorKind::kConfig, "[router] gate must be switch, noisy_topk or dense, got '{}'.{}",
+              gate, did_you_mean(gate, {"switch", "noisy_topk", "dense"}));
+  return TreeGate::kDense;
+}
+
+class TreeKeys : public Router {
+ public:
+  TreeKeys(const MakeRouter& from, TreeGate gate, int64_t summary, std::vector<int64_t> widths, SmallActivation phi)
+      : shape_(from.shape), gate_(gate), summary_(summary), widths_(std::move(widths)), phi_(phi) {
+    const int64_t d_in = from.site.d_in;
+    tensors_.push_back({"moe_downproj_x.weight", Place::kRoute, {summary_, d_in}, Init::kaiming(d_in)});
+    tensors_.push_back({"moe_downproj_x.bias", Place::kOwn, {summary_}, Init::kaiming(d_in)});
+    for (size_t l = 0; l < widths_.size(); ++l) add_level(l);
+  }
+
+  int64_t rows() const override { return summary_; }
+  const std::vector<TensorSpec>& tensors() const override { return tensors_; }
+  bool dense() const override { return gate_ == TreeGate::kDense; }
+  Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
+              const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override;
+  double flops() const override {
+    return 2.0 * (static_cast<double>(summary_) * static_cast<double>(d_in()) + gate_macs());
+  }
+
+ private:
+  // Numbers into tensors_.
+  struct Level {
+    size_t v1 = 0, c1 = 0, v2 = 0, c2 = 0, keys = 0;
+    int64_t slope = -1, noise = -1;
+  };
+
+  int64_t d_in() const { return tensors_.front().shape[1]; }
+  int64_t gate_input(size_t l) const {
+    return std::accumulate(widths_.begin() + static_cast<int64_t>(l) + 1, widths_.end(), summary_);
+  }
+  double gate_macs() const;
+  void add_level(size_t l);
+  size_t add(TensorSpec spec) {
+    tensors_.push_back(std::move(spec));
+    return tensors_.size() - 1;
+  }
+  // rows·γ for every node that parents level l: `weight` [n, g_l] applied to [h ; ancestor keys] -> [T, P, n].
+  at::Tensor over_path(const at::Tensor& h, const at::Tensor& weight, size_t l, const std::vector<at::Tensor>& picks,
+                       const std::vector<at::Tensor>& keys) const;
+
+  GateShape shape_;
+  TreeGate gate_;
+  int64_t summary_;
+  std::vector<int64_t> widths_;  // m per level
+  SmallActivation phi_;
+  std::vector<Level> levels_;
+  std::vector<TensorSpec> tensors_;
+};
+
+void TreeKeys::add_level(size_t l) {
+  const int64_t m = widths_[l], g = gate_input(l), s = shape_.levels[l].experts;
+  const std::string name = "moe_gate." + std::to_string(l);
+  Level level;
+  level.v1 = add({name + ".mlp.0.weight", Place::kOwn, {m, g}, Init::kaiming(g)});
+  level.c1 = add({name + ".mlp.0.bias", Place::kOwn, {m}, Init::kaiming(g)});
+  if (phi_.has_slope())
+    level.slope = static_cast<int64_t>(add({name + ".mlp.1.weight", Place::kOwn, {1}, Init::constant(phi_.start)}));
+  level.v2 = add({name + ".mlp.2.weight", Place::kOwn, {m, m}, Init::kaiming(m)});
+  level.c2 = add({name + ".mlp.2.bias", Place::kOwn, {m}, Init::kaiming(m)});
+  level.keys = add({name + ".keys", Place::kOwn, {s, m}, Init::uniform(0.0, 1.0)});
+  if (gate_ == TreeGate::kNoisyTopK)
+    level.noise = static_cast<int64_t>(add({name + ".weight_noise.weight", Place::kOwn, {s, g}, Init::constant(0.0)}));
+  levels_.push_back(level);
+}
+
+at::Tensor TreeKeys::over_path(const at::Tensor& h, const at::Tensor& weight, size_t l,
+                               const std::vector<at::Tensor>& picks, const std::vector<at::Tensor>& keys) const {
+  const int64_t n = weight.size(0);
+  at::Tensor sum = at::mm(h, weight.narrow(1, 0, summary_).t()).unsqueeze(1);  // [T, 1, n]
+  int64_t column = summary_;
+  for (size_t above = widths_.size() - 1; above > l; --above) {
+    const at::Tensor table = at::mm(keys[above], weight.narrow(1, column, widths_[above]).t());  // [s, n]
+    column += widths_[above];
+    const at::Tensor chosen = picks[above].defined() ? at::matmul(picks[above], table) : table;  // [T, P, f, n], [s, n]
+    sum = (sum.unsqueeze(2) + chosen).reshape({h.size(0), -1, n});
+  }
+  return sum;
+}
+
+Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
+                      const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const {
+  const at::Tensor h = u + own[1];  // [T, d_dn]
+  const int64_t tokens = h.size(0);
+  Gates gates;
+  gates.levels.resize(levels_.size());
+  std::vector<at::Tensor> picks(levels_.size()), keys(levels_.size());  // one-hot [T, P, f, s]; undefined: dense
+  std::vector<int64_t> path{tokens};
+  for (size_t l = levels_.size(); l-- > 0;) {
+    const Level& level = levels_[l];
+    const at::Tensor slope = level.slope < 0 ? at::Tensor() : own[static_cast<size_t>(level.slope)];
+    const at::Tensor hidden = phi_(over_path(h, own[level.v1], l, picks, keys) + own[level.c1], slope);  // [T, P, m]
+    const at::Tensor query = at::addmm(own[level.c2], hidden.reshape({-1, widths_[l]}), own[level.v2].t());  // [T·P, m]
+    TreeGateInput input;
+    input.kind = gate_;
+    input.active = shape_.levels[l].active;
+    input.level = static_cast<int64_t>(l);
+    keys[l] = own[level.keys];
+    if (gate_ == TreeGate::kNoisyTopK) {
+      keys[l] = unit_rows(keys[l]);
+      input.logits = at::mm(unit_rows(query), keys[l].t());
+      if (rows.ctx.training()) {
+        const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, picks, keys);
+        input.noise_scale = at::softplus(spread.flatten(0, 1)) + 0.01;  // [T·P, s]
+      }
+    } else {
+      input.logits = at::mm(query, keys[l].t());  // [T·P, s]
+    }
+    input.logits = prior.before_choice(input.logits, input.level, prior_own, rows);
+    gates.levels[l] = choose(input, tokens, rows);
+    const at::Tensor& ids = gates.levels[l].ids;
+    const int64_t experts = shape_.levels[l].experts;
+    if (ids.defined() && l > 0)
+      picks[l] = at::eq(ids.unsqueeze(-1), at::arange(experts, ids.options())).to(h.scalar_type());
+    path.push_back(gates.levels[l].weights.size(2));
+    if (rows.recorder != nullptr && rows.recorder->keep_details) {
+      const std::string name = "level" + std::to_string(l);
+      if (ids.defined()) rows.recorder->details.emplace_back(name + ".ids", ids.reshape(path));
+      rows.recorder->details.emplace_back(name + ".scores", gates.levels[l].weights.reshape(path));
+    }
+  }
+  return gates;
+}
+
+double TreeKeys::gate_macs() const {
+  double macs = 0.0, parents = 1.0;
+  for (size_t l = levels_.size(); l-- > 0;) {
+    const auto m = static_cast<double>(widths_[l]), g = static_cast<double>(gate_input(l));
+    const auto s = static_cast<double>(shape_.levels[l].experts);
+    macs += parents * (g * m + m * m + s * m + (gate_ == TreeGate::kNoisyTopK ? s * g : 0.0));
+    parents *= gate_ == TreeGate::kDense ? s : static_cast<double>(shape_.levels[l].active);
+  }
+  return macs;
+}
+
+}  // namespace
+
+bool tree_keys_gives(GateKind kind) { return kind == GateKind::kTree; }
+
+bool tree_keys_fills_all(const Json& options) {
+  return read_gate(JsonReader(options, "router", ErrorKind::kConfig)) == TreeGate::kDense;
+}
+
+std::unique_ptr<Router> make_tree_keys(const MakeRouter& from) {
+  const JsonReader options(from.options, "router", ErrorKind::kConfig);
+  options.refuse_unknown_keys({"kind", "gate", "gate_dims", "gate_activation", "dim_downproj_x"});
+  const TreeGate gate = read_gate(options);
+  const auto levels = static_cast<int64_t>(from.shape.levels.size());
+  // As in the official code a width of 0 or less means d_in, not "none".
+  int64_t summary = options.get_or<int64_t>("dim_downproj_x", 32);
+  if (summary <= 0) summary = from.site.d_in;
+  return std::make_unique<TreeKeys>(
+      from, gate, summary, level_integers(options, "gate_dims", levels, 32, 1),
+      parse_small_activation(options.get_or<std::string>("gate_activation", "relu"), "router.gate_activation"));
+}
+
+}  // namespace morex::adapters

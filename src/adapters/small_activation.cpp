@@ -1,0 +1,44 @@
+#include "adapters/small_activation.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/strings.h"
+
+namespace morex::adapters {
+
+at::Tensor SmallActivation::operator()(const at::Tensor& x, const at::Tensor& slope) const {
+  switch (kind) {
+    case Kind::kIdentity:
+      return x;
+    case Kind::kTanh:
+      return at::tanh(x);
+    case Kind::kRelu:
+      return at::relu(x);
+    case Kind::kPrelu:
+      return at::clamp_min(x, 0) + slope * at::clamp_max(x, 0);
+  }
+  return x;
+}
+
+SmallActivation parse_small_activation(const std::string& text, const std::string& where) {
+  using Kind = SmallActivation::Kind;
+  if (text == "identity") return {Kind::kIdentity};
+  if (text == "tanh") return {Kind::kTanh};
+  if (text == "relu") return {Kind::kRelu};
+  if (text == "prelu") return {Kind::kPrelu};
+  if (text.starts_with("prelu|")) {
+    const std::string number = text.substr(6);
+    char* end = nullptr;
+    const double start = std::strtod(number.c_str(), &end);
+    MOREX_CHECK(!number.empty() && *end == '\0' && std::isfinite(start), ErrorKind::kConfig,
+                "[{}] the slope in '{}' must be a number", where, text);
+    return {Kind::kPrelu, start};
+  }
+  fail(ErrorKind::kConfig, "[{}] must be identity, tanh, relu, prelu or prelu|SLOPE, got '{}'.{}", where, text,
+       did_you_mean(text, {"identity", "tanh", "relu", "prelu"}));
+}
+
+}  // namespace morex::adapters

@@ -1,0 +1,68 @@
+// First axis: what an expert is. A structure owns rows of the stacked down and up matrices, small tensors of its own,
+// and the per-token map between the two products.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/gates.h"
+#include "adapters/site.h"
+#include "base/json.h"
+#include "base/warnings.h"
+#include "nn/slots.h"
+
+namespace morex::adapters {
+
+// Forward cost per token, multiply-add = 2; parameters one token uses (routers excluded).
+struct StructureCost {
+  int64_t active_parameters = 0;
+  double flops = 0;         // as executed: every expert's down rows
+  double sparse_flops = 0;  // only the chosen experts
+};
+
+class Structure {
+ public:
+  virtual ~Structure() = default;
+
+  virtual GateShape gates() const { return {}; }  // what mix() needs
+  virtual int64_t down_rows() const = 0;          // R
+  virtual int64_t up_rows() const = 0;            // R'
+  virtual const std::vector<TensorSpec>& tensors() const = 0;
+
+  // h [T, R] -> z [T, R'], plain ATen with autograd over small tensors. `own` is indexed like tensors(); only kOwn
+  // entries are defined. Runs on chunks of tokens, and again in the backward pass.
+  virtual at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
+                         const TokenRows& rows) const = 0;
+  // Elements per token of the largest tensor mix() makes: sets the size of a chunk.
+  virtual int64_t mix_width() const { return up_rows(); }
+  // [d_out] factor on base output plus update, or undefined (none).
+  virtual at::Tensor output_scale(const std::vector<at::Tensor>& /*own*/, const nn::LinearMember& /*base*/) const {
+    return {};
+  }
+
+  virtual double dropout() const { return 0.0; }  // on the input of the down rows; the router never sees it
+  virtual StructureCost cost(const Site& site) const = 0;
+  // "" when the update is one matrix, else the reason it is not.
+  virtual std::string why_not_mergeable() const = 0;
+  // [d_out, d_in] update in the dtype of its factors: down [R, d_in], up [R', d_out].
+  virtual at::Tensor merged_update(const at::Tensor& down, const at::Tensor& up) const = 0;
+};
+
+// Everything a member of an axis is made from.
+struct MakeStructure {
+  const Json& options;  // the recipe's `experts`, kind included
+  const Site& site;
+  bool dense_router = false;
+  Warnings& warnings;
+};
+
+// One line per structure: structure/table.h.
+struct StructureKind {
+  std::string_view name;
+  std::unique_ptr<Structure> (*make)(const MakeStructure& from);  // throws Error(kConfig)
+};
+const StructureKind& find_structure(const std::string& name, const std::string& where);
+
+}  // namespace morex::adapters
