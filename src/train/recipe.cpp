@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/method_config.h"
 #include "base/strings.h"
 #include "train/recipe_table.h"
 
@@ -22,6 +23,22 @@ std::vector<std::string> all_names() {
   std::vector<std::string> names = method_keys();
   for (const RecipeOption& row : recipe_table()) names.push_back(row.name);
   return names;
+}
+
+bool names_a_method(const Json& method) {
+  return method.contains("method") || method.contains("experts") || method.contains("adapters");
+}
+
+// "" or what is wrong with the method part as far as it can be told without a model.
+std::string method_problem(const Json& method) {
+  if (!names_a_method(method)) return "method is missing: name a preset (lora, smore, full, …), or give experts";
+  if (method.value("method", Json()) == "full") return "";
+  try {
+    adapters::read_method(method);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
 }
 
 std::string shown(const Json& value) {
@@ -54,6 +71,7 @@ Recipe parse_recipe(const Json& json) {
     if (row.required && (!json.contains(row.name) || row.write(recipe) == ""))
       problems.push_back(fmt::format("{} is required", row.name));
   if (!recipe.shuffle && !json.contains("group_by_length")) recipe.group_by_length = false;
+  if (std::string problem = method_problem(recipe.method); !problem.empty()) problems.push_back(std::move(problem));
   for (std::string& problem : conflicting_options(recipe, json)) problems.push_back(std::move(problem));
   MOREX_CHECK(problems.empty(), ErrorKind::kConfig, "[recipe] {}", join(problems, "; "));
   return recipe;

@@ -47,7 +47,7 @@ struct Recipe {
 };
 
 // Checks everything at once: all problems in one Error(kConfig), unknown keys with the nearest name. Keys of the method
-// part are passed on unread in `method`; adapters::AdapterSet::create checks them against the model.
+// part are passed on in `method`: adapters::read_method checks them here, AdapterSet::create against the model.
 Recipe parse_recipe(const Json& recipe);
 
 // Every option with its value, and the method's keys beside them; parse_recipe reads it back to the same recipe.

@@ -42,9 +42,6 @@ std::vector<std::string> conflicting_options(const Recipe& recipe, const Json& g
     refuse_if(!problem.empty(), problem);
   }
 
-  const bool names_a_method =
-      recipe.method.contains("method") || recipe.method.contains("experts") || recipe.method.contains("adapters");
-  refuse_if(!names_a_method, "method is missing: name a preset (lora, smore, full, …), or give experts or adapters");
   if (recipe.method.value("method", Json()) == "full")
     for (const auto& [key, value] : recipe.method.items())
       refuse_if(key != "method", fmt::format("method full trains every weight: {} has no meaning there", key));

@@ -170,14 +170,24 @@ const std::vector<RecipeOption>& recipe_table() {
 }
 
 const std::vector<std::string>& method_keys() {
-  static const std::vector<std::string> keys = {"method",          "r",
-                                                "lora_alpha",      "lora_dropout",
-                                                "use_rslora",      "target_modules",
-                                                "exclude_modules", "rank_pattern",
-                                                "alpha_pattern",   "layers_to_transform",
-                                                "layers",          "experts",
-                                                "router",          "prior",
-                                                "losses",          "adapters"};
+  static const std::vector<std::string> keys = {"method",
+                                                "r",
+                                                "lora_alpha",
+                                                "lora_dropout",
+                                                "use_rslora",
+                                                "init_lora_weights",
+                                                "target_modules",
+                                                "exclude_modules",
+                                                "rank_pattern",
+                                                "alpha_pattern",
+                                                "layers_to_transform",
+                                                "layers",
+                                                "layers_pattern",
+                                                "experts",
+                                                "router",
+                                                "prior",
+                                                "losses",
+                                                "adapters"};
   return keys;
 }
 
