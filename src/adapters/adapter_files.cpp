@@ -91,8 +91,8 @@ void read_one(const io::StoredTensor& stored, const at::Tensor& target, const st
   MOREX_CHECK(at::isFloatingType(type), ErrorKind::kFormat, "[{}] {} must hold floating-point numbers, got {}", where,
               stored.name, io::name(stored.dtype));
   MOREX_CHECK(target.sizes() == at::IntArrayRef(stored.shape), ErrorKind::kFormat,
-              "[{}] {} must have shape [{}] for this base and adapter_config.json, got [{}]", where, stored.name,
-              fmt::join(target.sizes().vec(), ", "), fmt::join(stored.shape, ", "));
+              "[{}] {} must have shape {} for this base and adapter_config.json, got {}", where, stored.name,
+              Json(target.sizes().vec()).dump(), Json(stored.shape).dump());
   const at::Tensor value = nn::tensor_copy(stored, target.scalar_type());
   MOREX_CHECK(at::isfinite(value).all().item<bool>(), ErrorKind::kFormat,
               "[{}] {} must hold finite numbers, got a NaN or an infinity", where, stored.name);

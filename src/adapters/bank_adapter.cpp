@@ -192,10 +192,15 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
   const auto collected = std::make_shared<Collected>();
   const bool details = report.keep_details;
   at::Tensor mask;
-  if (ctx->token_mask.defined()) mask = ctx->token_mask.reshape({-1}).to(store_->dtype());
+  if (ctx->token_mask.defined()) {
+    // With a cache the mask may cover the earlier positions too.
+    const int64_t columns = ctx->token_mask.size(1);
+    mask = ctx->token_mask.narrow(1, columns - ctx->length, ctx->length).reshape({-1}).to(store_->dtype());
+  }
+  const bool report_gates = ctx->phase != nn::Phase::kDecode || details;
 
   const auto body = std::make_shared<const MixBody>(
-      [&site, ctx, collected, counts, is_defined, mask, details](
+      [&site, ctx, collected, counts, is_defined, mask, details, report_gates](
           const std::vector<at::Tensor>& rows, const std::vector<at::Tensor>& tensors, int64_t first, bool recording) {
         std::vector<at::Tensor> all;
         for (size_t i = 0, next = 0; i < is_defined.size(); ++i)
@@ -208,7 +213,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
         recorder.keep_details = details && recording;
         const int64_t count = rows[0].size(0);
         const TokenRows tokens{
-            *ctx, site.site, first, count, mask.defined() ? mask.narrow(0, first, count) : at::Tensor(), &recorder};
+            *ctx, site.site, first, count, mask.defined() ? mask.narrow(0, first, count) : at::Tensor(), report_gates ? &recorder : nullptr};
         Gates gates = site.router->route(rows[1], router_own, *site.prior, prior_own, tokens);
         gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
         MixResult result;
