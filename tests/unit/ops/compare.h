@@ -25,7 +25,8 @@ at::Tensor random_tensor(at::IntArrayRef shape, uint64_t seed, double scale = 1.
 at::Tensor laid_out(const at::Tensor& t, Layout layout);
 
 // `op` runs in `dtype` and the given layout, `reference` in float64 on the same rounded numbers. Relative to each
-// tensor's largest magnitude (at least 1: the inputs are of that size) the difference must stay below the tolerance of the dtype times `slack`.
+// tensor's largest magnitude (at least 1: the inputs are of that size) the difference must stay below the tolerance of
+// the dtype times `slack`.
 void compare_with_reference(const OpFunction& op, const OpFunction& reference, const std::vector<OpInput>& inputs,
                             at::ScalarType dtype, Layout layout, double slack = 1.0);
 
