@@ -142,6 +142,17 @@ bool is_word(char32_t code) {
          (code >= 0x1F170 && code <= 0x1F189);
 }
 
+bool is_printable(char32_t code) {
+  if (code == ' ') return true;
+  const utf8proc_category_t c = category(code);
+  return c != UTF8PROC_CATEGORY_CN && c < UTF8PROC_CATEGORY_ZS;
+}
+
+bool is_letter(char32_t code) {
+  const utf8proc_category_t c = category(code);
+  return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
+}
+
 bool is_surely_normal(std::string_view valid_text, NormalForm form) {
   if (form != NormalForm::kNfc) {
     return std::all_of(valid_text.begin(), valid_text.end(),

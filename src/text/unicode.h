@@ -11,6 +11,8 @@ bool is_white_space(char32_t code);  // the property White_Space
 bool is_number(char32_t code);       // any category N*
 bool is_punctuation(char32_t code);  // any category P*, and all ASCII punctuation
 bool is_word(char32_t code);         // a letter, mark, digit or connector: a regular expression's \w
+bool is_printable(char32_t code);    // Python's str.isprintable: no control, format, unassigned or space but ' '
+bool is_letter(char32_t code);       // any category L*
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 

@@ -21,10 +21,8 @@ namespace fs = std::filesystem;
 // Says so when reference data is not there.
 bool missing(const fs::path& path) {
   if (fs::exists(path)) return false;
-  std::cout << "SKIPPED: " << path
-            << " is not there
-               ";
-      return true;
+  std::cout << "SKIPPED: " << path << " is not there\n";
+  return true;
 }
 
 TEST(SmolLm2Golden, Tokenizer_cases_are_exact) {
