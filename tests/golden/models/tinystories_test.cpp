@@ -39,5 +39,19 @@ TEST(TinyStories, matches_reference) {
   check(*load(folder, at::kFloat), 5e-5, 1e-3);
 }
 
+// The same numbers stored in bfloat16 and under the other of the tied names.
+TEST(TinyStories, bfloat16_files_hold_the_same_weights) {
+  const auto folder = data_dir() / "models" / "tinystories-656k";
+  const auto stored_in_bfloat16 = data_dir() / "models" / "tinystories-656k-bf16";
+  if (!std::filesystem::exists(stored_in_bfloat16)) GTEST_SKIP() << stored_in_bfloat16 << " is not there";
+  const auto a = load(folder, at::kFloat), b = load(stored_in_bfloat16, at::kFloat);
+  ASSERT_EQ(a->weights().size(), b->weights().size());
+  for (size_t i = 0; i < a->weights().size(); ++i) {
+    EXPECT_EQ(a->weights()[i].name, b->weights()[i].name);
+    EXPECT_TRUE(same_bits(*a->weights()[i].slot, *b->weights()[i].slot)) << a->weights()[i].name;
+  }
+  EXPECT_NE(a->digest(), b->digest());
+}
+
 }  // namespace
 }  // namespace morex::test
