@@ -50,11 +50,12 @@ std::vector<at::Tensor> leaves_of(const std::vector<at::Tensor>& tensors, const 
 }
 
 struct MixNode : torch::autograd::Function<MixNode> {
-  static variable_list forward(AutogradContext* ctx, variable_list inputs, c10::intrusive_ptr<MixState> state) {
+  // A TensorList: the only list whose tensors autograd sees.
+  static variable_list forward(AutogradContext* ctx, at::TensorList inputs, c10::intrusive_ptr<MixState> state) {
     const auto split = inputs.begin() + state->row_inputs;
     const std::vector<at::Tensor> rows(inputs.begin(), split), shared(split, inputs.end());
     MixResult result = run_chunks(*state->body, rows, shared, state->chunk);
-    ctx->save_for_backward(inputs);
+    ctx->save_for_backward(inputs.vec());
     ctx->saved_data["state"] = c10::IValue::make_capsule(std::move(state));
     variable_list outputs{result.z};
     outputs.insert(outputs.end(), result.sums.begin(), result.sums.end());
@@ -130,7 +131,7 @@ MixResult run_mix(std::shared_ptr<const MixBody> body, const std::vector<at::Ten
   state->body = std::move(body);
   state->row_inputs = static_cast<int64_t>(rows.size());
   state->chunk = chunk;
-  variable_list outputs = MixNode::apply(inputs, state);
+  variable_list outputs = MixNode::apply(at::TensorList(inputs), state);
   MixResult result;
   result.z = outputs.front();
   result.sums.assign(outputs.begin() + 1, outputs.end());

@@ -1,0 +1,126 @@
+// golden/methods/model: a tiny Llama with an adapter, logits, first gradients and twenty steps, in float64 and float32.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "../models/model_runs.h"
+#include "recipe_of_case.h"
+#include "support/golden_tensors.h"
+#include "support/paths.h"
+#include "training_run.h"
+
+namespace morex::test {
+namespace {
+
+struct ModelCase {
+  std::string name;
+  at::ScalarType dtype;
+};
+
+void PrintTo(const ModelCase& model, std::ostream* out) { *out << model.name; }
+
+std::vector<ModelCase> model_cases() {
+  std::vector<ModelCase> cases;
+  for (const std::string& name : golden_cases("methods/model", ""))
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) cases.push_back({name, dtype});
+  return cases;
+}
+
+class MethodModel : public testing::TestWithParam<ModelCase> {
+ protected:
+  // Bounds of the README's table for the run's dtype.
+  double losses_bound() const { return wide() ? 1e-9 : 10.0 * error("loss") + 1e-5; }
+  double logits_bound(const std::string& name) const { return wide() ? 1e-9 : 10.0 * error(name) + 1e-5; }
+  double tensor_bound(const at::Tensor& expected) const {
+    return wide() ? 1e-6 * (1.0 + expected.abs().max().item<double>()) : 10.0 * error("final") + 1e-5;
+  }
+  bool wide() const { return GetParam().dtype == at::kDouble; }
+  double error(const std::string& name) const { return config_.at("f32_max_abs_error").value(name, 0.0); }
+
+  Json config_;
+};
+
+TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
+  const ModelCase& param = GetParam();
+  const auto folder = golden_dir() / "methods" / "model" / param.name;
+  config_ = read_json_file(folder / "config.json");
+  auto recipe = recipe_of_case(config_.at("method"), config_.at("config"));
+  if (!recipe) GTEST_SKIP() << "SKIPPED unsupported: methods/model/" << param.name;
+  (*recipe)["target_modules"] = config_.at("target_modules");
+
+  Warnings warnings(false, false);
+  const auto model = models::load_model(golden_dir() / "methods" / "base", {param.dtype, at::kCPU}, warnings);
+  const auto set = adapters::AdapterSet::create(*recipe, model->slots(), param.dtype, at::kCPU, warnings);
+  nn::ParameterStore& store = set->parameters();
+  const GoldenTensors initial(folder / "adapter.safetensors"), golden(folder / "golden.safetensors"),
+      batches(folder.parent_path() / "batches.safetensors");
+  ASSERT_EQ(initial.names().size(), store.views().size());
+  ASSERT_EQ(store.parameter_count(), config_.at("trainable_parameters").get<int64_t>());
+  const auto plain = [](const nn::NamedView& view) {
+    return view.name.substr(std::string("base_model.model.").size());
+  };
+  for (const nn::NamedView& view : store.views()) {
+    const at::NoGradGuard guard;
+    store.named_value(view).copy_(initial.get(plain(view)));
+  }
+  set->attach();
+
+  std::optional<GoldenTensors> extra;
+  if (std::filesystem::exists(folder / "extra.safetensors")) extra.emplace(folder / "extra.safetensors");
+  const int64_t count = batches.get("input_ids").size(0);
+  const auto context = [&](int64_t step) {
+    const at::Tensor mask = batches.get("attention_mask")[step % count];
+    nn::BatchContext ctx = context_for(batches.get("input_ids")[step % count], mask);
+    ctx.phase = config_.value("training_mode", false) ? nn::Phase::kTrain : nn::Phase::kPrefill;
+    ctx.step = step;
+    if (extra) {
+      for (const std::string& name : extra->names_with_prefix("noise."))
+        ctx.given_noise[name.substr(6)] = extra->get(name)[step];
+    }
+    return ctx;
+  };
+  const auto logits = [&] {
+    const at::NoGradGuard guard;
+    return all_logits(*model, batches.get("input_ids")[0], context(0));
+  };
+
+  EXPECT_TRUE(near(logits(), golden.get("f64.logits"), logits_bound("logits")));
+  AdamW optimiser(store, config_.at("training"));
+  const Json& expected = config_.at("f64");
+  const int64_t steps = config_.at("training").at("steps");
+  ASSERT_EQ(static_cast<int64_t>(expected.at("loss").size()), steps);
+  for (int64_t step = 0; step < steps; ++step) {
+    const LossParts parts = losses(*model, *set, batches.get("input_ids")[step % count],
+                                   batches.get("labels")[step % count], context(step));
+    parts.total().backward();
+    EXPECT_NEAR(parts.total().item<double>(), expected["loss"][step].get<double>(), losses_bound()) << "step " << step;
+    EXPECT_NEAR(parts.cross_entropy.item<double>(), expected.at("ce")[step].get<double>(), losses_bound());
+    if (parts.auxiliary.defined()) {
+      EXPECT_NEAR(parts.auxiliary.item<double>(), expected.at("aux")[step].get<double>(), losses_bound());
+    }
+    for (const nn::NamedView& view : store.views()) {
+      if (step > 0 || !golden.has("grad0." + plain(view))) continue;
+      const at::Tensor& grad = golden.get("grad0." + plain(view));
+      EXPECT_TRUE(near(store.named_grad(view), grad, tensor_bound(grad))) << view.name;
+    }
+    optimiser.step();
+  }
+  EXPECT_TRUE(near(logits()[0], golden.get("f64.logits_after")[0], logits_bound("logits_after")));
+  for (const nn::NamedView& view : store.views()) {
+    const at::Tensor& last = golden.get("final." + plain(view));
+    EXPECT_TRUE(near(store.named_value(view), last, tensor_bound(last))) << view.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Golden, MethodModel, testing::ValuesIn(model_cases()), [](const auto& info) {
+  return info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32");
+});
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MethodModel);
+
+TEST(MethodModelCases, Exist_where_the_folder_does) {
+  if (!std::filesystem::exists(golden_dir() / "methods" / "model"))
+    GTEST_SKIP() << "there is no methods/model in " << golden_dir();
+  EXPECT_FALSE(model_cases().empty());
+}
+
+}  // namespace
+}  // namespace morex::test

@@ -1,0 +1,13 @@
+// The configurations of golden/methods, in the methods' own words, as recipes.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "base/json.h"
+
+namespace morex::test {
+
+// A case's `method` and `config` -> the recipe's method part, without targets. Nothing for a method that is not built.
+std::optional<Json> recipe_of_case(const std::string& method, const Json& config);
+
+}  // namespace morex::test

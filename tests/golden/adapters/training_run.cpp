@@ -1,0 +1,37 @@
+#include "training_run.h"
+
+#include <ATen/ATen.h>
+
+#include "ops/flat_adamw.h"
+
+namespace morex::test {
+
+LossParts losses(const models::CausalLm& model, const adapters::AdapterSet& set, const at::Tensor& ids,
+                 const at::Tensor& labels, const nn::BatchContext& ctx) {
+  nn::RoutingReport report;
+  const at::Tensor h = model.hidden(ids, ctx, report).reshape({ids.size(0), ids.size(1), -1});
+  const int64_t length = ids.size(1) - 1;
+  const at::Tensor targets = labels.narrow(1, 1, length).reshape({-1});
+  const at::Tensor sum = model.loss_sum(h.narrow(1, 0, length).reshape({targets.size(0), -1}), targets, ctx, report);
+  return {sum / targets.ne(-100).sum().item<int64_t>(), set.auxiliary_loss(report)};
+}
+
+AdamW::AdamW(nn::ParameterStore& store, const Json& training)
+    : store_(&store),
+      exp_avg_(at::zeros_like(store.values())),
+      exp_avg_sq_(at::zeros_like(store.values())),
+      training_(training) {}
+
+void AdamW::step() {
+  ops::AdamWOptions options;
+  options.lr = training_.at("lr");
+  options.beta1 = training_.at("betas")[0];
+  options.beta2 = training_.at("betas")[1];
+  options.eps = training_.at("eps");
+  options.weight_decay = training_.at("weight_decay");
+  const std::vector<ops::AdamWSegment> all = {{0, store_->size(), 1.0, true, 0}};
+  ops::flat_adamw(store_->values(), store_->grads(), exp_avg_, exp_avg_sq_, all, options, steps_++);
+  store_->zero_grads();
+}
+
+}  // namespace morex::test
