@@ -1,15 +1,18 @@
 #include "ops/linear_cross_entropy.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Dispatch.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/chunks.h"
 #include "ops/gemm.h"
+#include "ops/row_kernels.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -35,23 +38,46 @@ at::Tensor supervised_rows(const at::Tensor& targets, int64_t classes) {
   return rows;
 }
 
-// Losses of logits [n, V] into nll [n] double. With `gradient`, the logits become softmax - onehot.
+template <typename From, typename To>
+void convert_row(const From* from, To* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(from[i]);
+}
+
+// Replaces one row of logits by softmax - onehot; returns its loss.
+float softmax_row(float* x, int64_t classes, int64_t target) {
+  const float own = x[target], top = row_max(x, classes);
+  const float sum = row_exp(x, classes, 1.0f, top);
+  row_scale(x, classes, 1.0f / sum);
+  x[target] -= 1.0f;
+  return std::log(sum) + top - own;
+}
+
+double softmax_row(double* x, int64_t classes, int64_t target) {
+  const double own = x[target], top = *std::max_element(x, x + classes);
+  double sum = 0.0;
+  for (int64_t i = 0; i < classes; ++i) sum += x[i] = std::exp(x[i] - top);
+  for (int64_t i = 0; i < classes; ++i) x[i] /= sum;
+  x[target] -= 1.0;
+  return std::log(sum) + top - own;
+}
+
+// Losses of logits [n, V] (dense rows) into nll [n] double. With `gradient`, the logits become softmax - onehot.
 void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& nll, bool gradient) {
-  const at::ScalarType wide = wide_type(logits.scalar_type());
+  const int64_t classes = logits.size(1), stride = logits.stride(0);
   const int64_t* target = targets.const_data_ptr<int64_t>();
   double* loss = nll.mutable_data_ptr<double>();
-  for_chunks(logits.size(0), 1, [&](int64_t n, int64_t) {
-    const at::Tensor stored = logits.select(0, n);
-    at::Tensor row = stored.to(wide);  // [V]; the stored row itself where the types agree
-    const double own = row[target[n]].item<double>();
-    const double top = row.max().item<double>();
-    row = gradient ? row.sub_(top).exp_() : row.sub(top).exp_();
-    const double sum = row.sum().item<double>();
-    loss[n] = std::log(sum) + top - own;
-    if (!gradient) return;
-    row.mul_(1.0 / sum);
-    row[target[n]].sub_(1.0);
-    if (stored.scalar_type() != wide) stored.copy_(row);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, logits.scalar_type(), "softmax_losses", [&] {
+    scalar_t* stored = logits.mutable_data_ptr<scalar_t>();
+    for_chunks(logits.size(0), rows_per_chunk(classes), [&](int64_t begin, int64_t end) {
+      std::vector<Wide<scalar_t>> work(static_cast<size_t>(classes));
+      for (int64_t n = begin; n < end; ++n) {
+        scalar_t* row = stored + n * stride;
+        convert_row(row, work.data(), classes);
+        loss[n] = static_cast<double>(softmax_row(work.data(), classes, target[n]));
+        if (gradient) convert_row(work.data(), row, classes);
+      }
+    });
   });
 }
 
@@ -106,7 +132,8 @@ struct CrossEntropyNode : torch::autograd::Function<CrossEntropyNode> {
     const at::Tensor t = targets.index_select(0, rows);  // [n]
     const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
     const bool all = rows.numel() == targets.numel();
-    softmax_losses(all ? logits.detach() : logits.detach().index_select(0, rows), t, nll, false);
+    const at::Tensor dense = logits.stride(1) == 1 ? logits.detach() : logits.detach().contiguous();
+    softmax_losses(all ? dense : dense.index_select(0, rows), t, nll, false);
     ctx->save_for_backward({logits, rows, t});
     return nll.sum().to(wide_type(logits.scalar_type()));
   }

@@ -25,6 +25,7 @@ void forward_row(const T* x, const T* w, T* y, A* rstd, int64_t d, A eps) {
   for (int64_t i = 0; i < d; ++i) sum += static_cast<A>(x[i]) * static_cast<A>(x[i]);
   const A r = A(1) / std::sqrt(sum / static_cast<A>(d) + eps);
   *rstd = r;
+#pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
     const T normalised = static_cast<T>(static_cast<A>(x[i]) * r);
     y[i] = static_cast<T>(static_cast<A>(w[i]) * static_cast<A>(normalised));
@@ -38,6 +39,7 @@ void backward_row(const T* dy, const T* x, const T* w, A r, T* dx, int64_t d) {
 #pragma omp simd reduction(+ : dot)
   for (int64_t i = 0; i < d; ++i) dot += static_cast<A>(dy[i]) * static_cast<A>(w[i]) * static_cast<A>(x[i]);
   const A c = dot * r * r / static_cast<A>(d);
+#pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
     dx[i] = static_cast<T>(r * (static_cast<A>(dy[i]) * static_cast<A>(w[i]) - c * static_cast<A>(x[i])));
   }

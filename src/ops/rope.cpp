@@ -26,12 +26,14 @@ at::Tensor angle_table(const at::Tensor& table, const at::Tensor& x) {
 template <typename T, typename A>
 void rotate_row(const T* x, T* y, const A* cos, const A* sin, int64_t half, bool inverse) {
   if (!inverse) {
+#pragma omp simd
     for (int64_t i = 0; i < half; ++i) {
       const A a = static_cast<A>(x[i]), b = static_cast<A>(x[i + half]);
       y[i] = static_cast<T>(a * cos[i] - b * sin[i]);
       y[i + half] = static_cast<T>(b * cos[i + half] + a * sin[i + half]);
     }
   } else {
+#pragma omp simd
     for (int64_t i = 0; i < half; ++i) {
       const A a = static_cast<A>(x[i]), b = static_cast<A>(x[i + half]);
       y[i] = static_cast<T>(a * cos[i] + b * sin[i + half]);

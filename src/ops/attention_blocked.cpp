@@ -1,0 +1,272 @@
+// One task is a block of 64 queries of one head (forward) or one key head (backward). Operands are copied once into
+// float32 buffers padded to whole blocks, so that every product has one of two shapes and no tail kernels exist.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <xmmintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "base/error.h"
+#include "ops/attention_forms.h"
+#include "ops/row_kernels.h"
+
+#ifdef MOREX_HAS_BRGEMM
+namespace at::native::cpublas {
+// Exported by LibTorch, declared in no header of the wheel: c [m, n] (+)= a [m, k]·b [k, n], row-major.
+void brgemm(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, bool add, const float* a,
+            const float* b, float* c, bool vnni);
+void brgemm_release(bool vnni);
+}  // namespace at::native::cpublas
+#endif
+
+namespace morex::ops {
+namespace {
+
+constexpr int64_t kBlock = 64;
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+void block_product(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                   int64_t ldc, bool add) {
+#ifdef MOREX_HAS_BRGEMM
+  at::native::cpublas::brgemm(m, n, k, lda, ldb, ldc, add, a, b, c, false);
+#else
+  (void)m, (void)n, (void)k, (void)a, (void)lda, (void)b, (void)ldb, (void)c, (void)ldc, (void)add;
+  MOREX_ASSERT(false);
+#endif
+}
+
+void release_block_product() {
+#ifdef MOREX_HAS_BRGEMM
+  at::native::cpublas::brgemm_release(false);
+#endif
+}
+
+int64_t padded(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
+
+// t [B, H, N, K] -> float32 [B, H, padded N, K], zero behind the end.
+at::Tensor padded_rows(const at::Tensor& t) {
+  at::Tensor p = at::zeros({t.size(0), t.size(1), padded(t.size(2)), t.size(3)}, t.options().dtype(at::kFloat));
+  p.narrow(2, 0, t.size(2)).copy_(t);
+  return p;
+}
+
+// t [B, H, N, K] -> float32 [B, H, K, padded N].
+at::Tensor padded_columns(const at::Tensor& t) {
+  at::Tensor p = at::zeros({t.size(0), t.size(1), t.size(3), padded(t.size(2))}, t.options().dtype(at::kFloat));
+  p.narrow(3, 0, t.size(2)).copy_(t.transpose(2, 3));
+  return p;
+}
+
+// Which keys each query sees.
+class Visibility {
+ public:
+  Visibility(const AttentionKind& kind, int64_t length, int64_t keys)
+      : causal_(kind.causal), window_(kind.window), length_(length), keys_(keys) {
+    if (kind.key_mask.defined()) key_mask_ = kind.key_mask.to(at::kBool).contiguous();
+    if (kind.segments.defined()) segments_ = kind.segments.to(at::kLong).contiguous();
+  }
+
+  // The range of positions that query i may see at all.
+  int64_t begin(int64_t i) const { return window_ > 0 ? std::max<int64_t>(0, position(i) - window_ + 1) : 0; }
+  int64_t end(int64_t i) const { return causal_ ? position(i) + 1 : keys_; }
+
+  // Sets the scores of what else query i of sequence b may not see to -inf; scores[0] is key `from`.
+  void hide(int64_t b, int64_t i, float* scores, int64_t from, int64_t to) const {
+    if (key_mask_.defined()) {
+      const bool* visible = key_mask_.const_data_ptr<bool>() + b * keys_;
+      for (int64_t j = from; j < to; ++j) scores[j - from] = visible[j] ? scores[j - from] : -kInfinity;
+    }
+    if (segments_.defined()) {
+      const int64_t* segment = segments_.const_data_ptr<int64_t>() + b * keys_;
+      const int64_t own = segment[position(i)];
+      for (int64_t j = from; j < to; ++j) scores[j - from] = segment[j] == own ? scores[j - from] : -kInfinity;
+    }
+  }
+
+ private:
+  int64_t position(int64_t i) const { return keys_ - length_ + i; }
+  bool causal_;
+  int64_t window_, length_, keys_;
+  at::Tensor key_mask_, segments_;
+};
+
+// The visible part of one block of queries: whole key blocks [first, last).
+struct BlockRange {
+  int64_t first, last;
+};
+
+BlockRange key_blocks(const Visibility& visible, int64_t row, int64_t rows) {
+  return {visible.begin(row) / kBlock, padded(visible.end(row + rows - 1)) / kBlock};
+}
+
+// Turns the products of 64 query rows with the key blocks of a range into probabilities, zero where nothing is visible.
+class Probabilities {
+ public:
+  Probabilities(const Visibility& visible, int64_t b, double scale)
+      : visible_(visible), b_(b), scale_(static_cast<float>(scale)) {}
+
+  // exp(scale·s - lse), from the log-sum-exp of rows row … row + rows - 1.
+  void from_lse(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, const float* lse) const {
+    for_rows(s, stride, range, row, rows, [&](int64_t r, float* x, int64_t n) { row_exp(x, n, scale_, lse[r]); });
+  }
+
+  // softmax(scale·s) and the log-sum-exp; the range must hold all that the rows see.
+  void softmax(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, float* lse) const {
+    for_rows(s, stride, range, row, rows, [&](int64_t r, float* x, int64_t n) {
+      const float top = row_max(x, n) * scale_;
+      if (top == -kInfinity) {  // all hidden, or not a number
+        const bool broken = std::any_of(x, x + n, [](float value) { return std::isnan(value); });
+        std::fill(x, x + n, broken ? kNan : 0.0f);
+        lse[r] = broken ? kNan : kInfinity;
+        return;
+      }
+      const float sum = row_exp(x, n, scale_, top);
+      row_scale(x, n, 1.0f / sum);
+      lse[r] = top + std::log(sum);
+    });
+  }
+
+ private:
+  // Calls f(r, scores, count) on what row r sees, with -inf where it may not look, and zeros the rest of the block.
+  template <typename F>
+  void for_rows(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, const F& f) const {
+    const int64_t base = range.first * kBlock, width = range.last * kBlock - base;
+    for (int64_t r = 0; r < kBlock; ++r) {
+      float* line = s + r * stride;
+      const int64_t from = r < rows ? std::clamp<int64_t>(visible_.begin(row + r) - base, 0, width) : width;
+      const int64_t to = r < rows ? std::clamp<int64_t>(visible_.end(row + r) - base, from, width) : width;
+      std::fill(line, line + from, 0.0f);
+      std::fill(line + to, line + width, 0.0f);
+      if (r >= rows) continue;
+      visible_.hide(b_, row + r, line + from, base + from, base + to);
+      f(r, line + from, to - from);
+    }
+  }
+
+  const Visibility& visible_;
+  int64_t b_;
+  float scale_;
+};
+
+// to [64, 64] = from [64, 64]ᵀ.
+void transpose_block(const float* from, int64_t stride, float* to) {
+  for (int64_t i = 0; i < kBlock; i += 4) {
+    for (int64_t j = 0; j < kBlock; j += 4) {
+      __m128 a = _mm_loadu_ps(from + i * stride + j), b = _mm_loadu_ps(from + (i + 1) * stride + j);
+      __m128 c = _mm_loadu_ps(from + (i + 2) * stride + j), d = _mm_loadu_ps(from + (i + 3) * stride + j);
+      _MM_TRANSPOSE4_PS(a, b, c, d);
+      _mm_storeu_ps(to + j * kBlock + i, a);
+      _mm_storeu_ps(to + (j + 1) * kBlock + i, b);
+      _mm_storeu_ps(to + (j + 2) * kBlock + i, c);
+      _mm_storeu_ps(to + (j + 3) * kBlock + i, d);
+    }
+  }
+}
+
+}  // namespace
+
+bool blocked_attention_available() {
+#ifdef MOREX_HAS_BRGEMM
+  return true;
+#else
+  return false;
+#endif
+}
+
+AttentionResult blocked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                                  const AttentionKind& kind) {
+  const at::NoGradGuard no_grad;
+  const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3);
+  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded(k.size(2));
+  const at::Tensor qp = padded_rows(q), kt = padded_columns(k), vp = padded_rows(v);
+  const at::Tensor out = at::empty({batch, heads, qp.size(2), width}, qp.options());
+  const at::Tensor lse = at::empty({batch, heads, length}, qp.options());
+  const Visibility visible(kind, length, k.size(2));
+  const int64_t blocks = qp.size(2) / kBlock;
+  const float* qs = qp.const_data_ptr<float>();
+  const float *ks = kt.const_data_ptr<float>(), *vs = vp.const_data_ptr<float>();
+  float *outs = out.mutable_data_ptr<float>(), *lses = lse.mutable_data_ptr<float>();
+  at::parallel_for(0, batch * heads * blocks, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> scores(static_cast<size_t>(kBlock * keys));
+    float* s = scores.data();
+    for (int64_t task = first; task < last; ++task) {
+      const int64_t bh = task / blocks, row = task % blocks * kBlock, rows = std::min(kBlock, length - row);
+      const int64_t b = bh / heads, kv = b * key_heads + bh % heads / group;
+      const BlockRange range = key_blocks(visible, row, rows);
+      const float* qb = qs + (bh * qp.size(2) + row) * width;
+      for (int64_t j = range.first; j < range.last; ++j) {
+        block_product(kBlock, kBlock, width, qb, width, ks + kv * width * keys + j * kBlock, keys,
+                      s + (j - range.first) * kBlock, keys, false);
+      }
+      Probabilities(visible, b, scale).softmax(s, keys, range, row, rows, lses + bh * length + row);
+      for (int64_t j = range.first; j < range.last; ++j) {
+        block_product(kBlock, width, kBlock, s + (j - range.first) * kBlock, keys,
+                      vs + (kv * keys + j * kBlock) * width, width, outs + (bh * qp.size(2) + row) * width, width,
+                      j > range.first);
+      }
+    }
+    release_block_product();
+  });
+  AttentionResult result;
+  result.out =
+      at::empty_strided({batch, heads, length, width}, {length * heads * width, width, heads * width, 1}, q.options());
+  result.out.copy_(out.narrow(2, 0, length));
+  result.lse = lse;
+  return result;
+}
+
+AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
+                                              const at::Tensor& v, const AttentionResult& result, double scale,
+                                              const AttentionKind& kind) {
+  const at::NoGradGuard no_grad;
+  const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3);
+  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded(k.size(2));
+  const at::Tensor qp = padded_rows(q), gp = padded_rows(dout);
+  const at::Tensor kp = padded_rows(k), kt = padded_columns(k), vt = padded_columns(v);
+  const at::Tensor delta = at::sum(dout.to(at::kFloat) * result.out, 3);  // [B, H, L]
+  const at::Tensor dq = at::empty_like(qp), dk = at::zeros_like(kp), dv = at::zeros_like(kp);
+  const Visibility visible(kind, length, k.size(2));
+  const int64_t blocks = qp.size(2) / kBlock;
+  const float *qs = qp.const_data_ptr<float>(), *gs = gp.const_data_ptr<float>(), *ks = kp.const_data_ptr<float>();
+  const float *kts = kt.const_data_ptr<float>(), *vts = vt.const_data_ptr<float>();
+  const float *lses = result.lse.const_data_ptr<float>(), *deltas = delta.const_data_ptr<float>();
+  float *dqs = dq.mutable_data_ptr<float>(), *dks = dk.mutable_data_ptr<float>(), *dvs = dv.mutable_data_ptr<float>();
+  at::parallel_for(0, batch * key_heads, 1, [&](int64_t first, int64_t last) {
+    std::vector<float> buffers(3 * kBlock * kBlock);
+    float *p = buffers.data(), *ds = p + kBlock * kBlock, *turned = ds + kBlock * kBlock;
+    for (int64_t step = first * group * blocks; step < last * group * blocks; ++step) {
+      const int64_t bh = step / blocks, row = step % blocks * kBlock, rows = std::min(kBlock, length - row);
+      const int64_t b = bh / heads, kv = bh / group;
+      const BlockRange range = key_blocks(visible, row, rows);
+      const Probabilities probabilities(visible, b, scale);
+      const int64_t query = (bh * qp.size(2) + row) * width, line = bh * length + row;
+      for (int64_t j = range.first; j < range.last; ++j) {
+        const int64_t column = kv * width * keys + j * kBlock, key = (kv * keys + j * kBlock) * width;
+        block_product(kBlock, kBlock, width, qs + query, width, kts + column, keys, p, kBlock, false);
+        probabilities.from_lse(p, kBlock, {j, j + 1}, row, rows, lses + line);
+        transpose_block(p, kBlock, turned);
+        block_product(kBlock, width, kBlock, turned, kBlock, gs + query, width, dvs + key, width, true);
+        block_product(kBlock, kBlock, width, gs + query, width, vts + column, keys, ds, kBlock, false);
+        for (int64_t r = 0; r < kBlock; ++r) {
+          row_softmax_backward(p + r * kBlock, ds + r * kBlock, kBlock, r < rows ? deltas[line + r] : 0.0f,
+                               static_cast<float>(scale));
+        }
+        block_product(kBlock, width, kBlock, ds, kBlock, ks + key, width, dqs + query, width, j > range.first);
+        transpose_block(ds, kBlock, turned);
+        block_product(kBlock, width, kBlock, turned, kBlock, qs + query, width, dks + key, width, true);
+      }
+    }
+    release_block_product();
+  });
+  const auto cut = [](const at::Tensor& t, const at::Tensor& like) {
+    return t.narrow(2, 0, like.size(2)).to(like.scalar_type()).contiguous();
+  };
+  return {cut(dq, q), cut(dk, k), cut(dv, v)};
+}
+
+}  // namespace morex::ops
