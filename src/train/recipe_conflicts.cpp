@@ -37,7 +37,7 @@ std::vector<std::string> conflicting_options(const Recipe& recipe, const Json& g
             "eval_tasks needs eval_data_dir, the folder with their files");
   refuse_if(recipe.load_best_model_at_end && !evaluates(recipe),
             "load_best_model_at_end needs a validation_file or eval_tasks");
-  if (recipe.load_best_model_at_end || is_given("metric_for_best_model")) {
+  if (recipe.load_best_model_at_end || recipe.metric_for_best_model != Recipe().metric_for_best_model) {
     const std::string problem = metric_problem(recipe);
     refuse_if(!problem.empty(), problem);
   }

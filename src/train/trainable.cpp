@@ -24,17 +24,19 @@ class AdapterTrainable final : public Trainable {
 
   Json cost() const override {
     int64_t trainable = 0, active = 0;
-    double flops = 0, routing_flops = 0;
+    double flops = 0, sparse_flops = 0, routing_flops = 0;
     for (const adapters::SiteCost& site : set_->costs()) {
       trainable += site.trainable;
       active += site.active;
       flops += site.flops_per_token;
+      sparse_flops += site.sparse_flops_per_token;
       routing_flops += site.routing_flops;
     }
     return {{"trainable_parameters", trainable},
             {"active_parameters", active},
             {"bytes", static_cast<int64_t>(parameters().parameter_count() * parameters().values().element_size())},
             {"flops_per_token", flops},
+            {"sparse_flops_per_token", sparse_flops},
             {"routing_flops_per_token", routing_flops}};
   }
 

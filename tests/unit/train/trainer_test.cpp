@@ -174,9 +174,11 @@ TEST(Trainer, Fresh_start_moves_an_earlier_run_aside) {
 
 TEST(Trainer, Best_checkpoint_is_kept_and_loaded) {
   const TinyRun tiny("best");
-  // A rate that soon ruins the model: the best evaluation is not the last one.
+  // Validated on what the training rows know nothing of: the better they are learned, the worse it gets.
+  write_text_file(tiny.folder() / "valid.jsonl", R"({"prompt": "the", "completion": " 0Q7#Z%9&X"})"
+                                                 "\n");
   const Json more = {{"max_steps", 8},
-                     {"learning_rate", 1.0},
+                     {"learning_rate", 3e-2},
                      {"lr_scheduler_type", "constant"},
                      {"validation_file", (tiny.folder() / "valid.jsonl").string()},
                      {"eval_steps", 1},
