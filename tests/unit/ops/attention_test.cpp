@@ -72,17 +72,30 @@ TEST(Attention, MasksSegmentsAndWindowsMatchReference) {
 }
 
 TEST(Attention, QueriesThatSeeNothingGiveZerosAndNoNan) {
-  for (const at::ScalarType dtype : all_dtypes()) {
-    ops::AttentionKind kind;
-    kind.key_mask = at::arange(6).ge(4).unsqueeze(0);  // the first four queries see nothing
-    at::Tensor q = random_tensor({1, 2, 6, 8}, 1).to(dtype).requires_grad_(true);
-    at::Tensor k = random_tensor({1, 1, 6, 8}, 2).to(dtype).requires_grad_(true);
-    at::Tensor v = random_tensor({1, 1, 6, 8}, 3).to(dtype).requires_grad_(true);
-    const at::Tensor out = ops::attention(q, k, v, 0.5, kind);
-    EXPECT_EQ(out.narrow(2, 0, 4).abs().max().item<double>(), 0.0);
-    EXPECT_GT(out.narrow(2, 4, 2).abs().min().item<double>(), 0.0);
-    for (const at::Tensor& g : torch::autograd::grad({out.sum()}, {q, k, v})) {
-      EXPECT_TRUE(at::isfinite(g).all().item<bool>());
+  for (const int64_t length : {6, 70}) {  // one sequence at a time, and in blocks
+    for (const at::ScalarType dtype : all_dtypes()) {
+      ops::AttentionKind kind;
+      kind.key_mask = at::arange(length).ge(4).unsqueeze(0);  // the first four queries see nothing
+      at::Tensor q = random_tensor({1, 2, length, 8}, 1).to(dtype).requires_grad_(true);
+      at::Tensor k = random_tensor({1, 1, length, 8}, 2).to(dtype).requires_grad_(true);
+      at::Tensor v = random_tensor({1, 1, length, 8}, 3).to(dtype).requires_grad_(true);
+      const at::Tensor out = ops::attention(q, k, v, 0.5, kind);
+      EXPECT_EQ(out.narrow(2, 0, 4).abs().max().item<double>(), 0.0);
+      EXPECT_GT(out.narrow(2, 4, length - 4).abs().sum(3).min().item<double>(), 0.0);
+      for (const at::Tensor& g : torch::autograd::grad({out.sum()}, {q, k, v})) {
+        EXPECT_TRUE(at::isfinite(g).all().item<bool>());
+      }
+    }
+  }
+}
+
+// A broken weight must not look like a masked row.
+TEST(Attention, NanInQueriesReachesTheOutput) {
+  for (const int64_t length : {4, 70}) {
+    for (const at::ScalarType dtype : all_dtypes()) {
+      const at::Tensor k = random_tensor({1, 1, length, 8}, 2).to(dtype);
+      const at::Tensor q = at::full({1, 1, length, 8}, std::nan(""), dtype);
+      EXPECT_TRUE(at::isnan(ops::attention(q, k, k, 0.5, {})).all().item<bool>());
     }
   }
 }
