@@ -1,7 +1,7 @@
 #include "eval/generate.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -66,7 +66,7 @@ std::vector<double> next_logits(const models::CausalLm& model, const std::vector
 Generated generate(const models::CausalLm& model, const text::Tokenizer* tokenizer, const std::vector<int64_t>& prompt,
                    const GenerationOptions& options, const std::function<void(const std::string&)>& on_text) {
   check(model, tokenizer, prompt, options);
-  const c10::InferenceMode no_gradients;
+  const at::NoGradGuard no_gradients;
   std::vector<int64_t> ends = model.config().eos_token_ids;
   ends.insert(ends.end(), options.stop_ids.begin(), options.stop_ids.end());
   const auto length = static_cast<int64_t>(prompt.size());

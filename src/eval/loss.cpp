@@ -1,7 +1,7 @@
 #include "eval/loss.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/from_blob.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <numeric>
@@ -63,7 +63,7 @@ double batch_nll(const models::CausalLm& model, data::Batch& batch, Targets& tar
 LossResult evaluate_loss(const models::CausalLm& model, const std::vector<data::Example>& examples, int64_t batch_size,
                          int64_t pad_id, const std::function<void(int64_t, int64_t)>& progress) {
   MOREX_CHECK(batch_size > 0, ErrorKind::kConfig, "[eval] the batch size must be positive, got {}", batch_size);
-  const c10::InferenceMode no_gradients;
+  const at::NoGradGuard no_gradients;
   const std::vector<int64_t> order = longest_first(examples);
   const auto total = static_cast<int64_t>(order.size());
   LossResult result;

@@ -1,10 +1,10 @@
 #include "eval/scoring.h"
 
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -102,7 +102,7 @@ std::vector<Score> score_requests(const models::CausalLm& model, const std::vect
                                   int64_t tokens_per_batch, const std::function<void(int64_t, int64_t)>& progress) {
   MOREX_CHECK(tokens_per_batch > 0, ErrorKind::kConfig, "[eval] tokens_per_batch must be positive, got {}",
               tokens_per_batch);
-  const c10::InferenceMode no_gradients;
+  const at::NoGradGuard no_gradients;
   std::vector<Score> scores(requests.size());
   const std::vector<Row> rows = distinct_rows(requests);
   int64_t done =

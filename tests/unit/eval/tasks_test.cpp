@@ -57,7 +57,7 @@ TEST(Tasks, ResultsAndSamplesAgree) {
   const Json& task = got.result["tasks"]["openbookqa"];
   EXPECT_EQ(task["n"], 3);
   EXPECT_EQ(task["items_with_empty_continuation"], 1);
-  EXPECT_EQ(task["items_border_moved"], 1);
+  EXPECT_EQ(task["items_border_moved"], 2);
   EXPECT_EQ(task["items_cut_left"], 0);
   ASSERT_EQ(got.samples.size(), 3u);
   double hits = 0, normalised = 0;
