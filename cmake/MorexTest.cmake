@@ -4,14 +4,9 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 find_library(MOREX_RAPIDCHECK rapidcheck)
-# The sanitizer build holds the tests of these areas only (target sanitized_tests).
-set(MOREX_SANITIZED_AREAS base io text data ops nn adapters)
-add_custom_target(sanitized_tests)
+add_custom_target(sanitized_tests)  # all tests of the sanitizer build
 function(morex_add_test)
   cmake_parse_arguments(arg "TORCH" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
-  if(MOREX_SANITIZE AND NOT MOREX_TEST_AREA IN_LIST MOREX_SANITIZED_AREAS)
-    return()
-  endif()
   add_executable(${arg_NAME} ${arg_SOURCES})
   target_link_libraries(${arg_NAME} PRIVATE morex_warnings morex_test_support ${arg_LINK} GTest::gtest)
   if(arg_LABEL STREQUAL "property")
