@@ -9,6 +9,7 @@
 #include "base/strings.h"
 #include "eval/choice_metrics.h"
 #include "eval/choice_tasks.h"
+#include "eval/exact_match.h"
 #include "eval/fewshot.h"
 #include "eval/requests.h"
 #include "eval/scoring.h"
@@ -191,14 +192,18 @@ void check_options(const TaskOptions& options) {
   known_tasks(options.protocol);
   MOREX_CHECK(!options.tasks.empty(), ErrorKind::kConfig, "[eval] at least one task must be named, got none");
   MOREX_CHECK(options.limit != 0, ErrorKind::kConfig, "[eval] limit must be positive or -1, got 0");
-  for (const std::string& name : options.tasks) find_choice_task(name);
+  if (options.protocol == kProtocol) {
+    for (const std::string& name : options.tasks) find_choice_task(name);
+  }
 }
 
 }  // namespace
 
 std::vector<std::string> known_tasks(const std::string& protocol) {
-  MOREX_CHECK(protocol == kProtocol, ErrorKind::kConfig, "[eval] the protocol must be {}, got '{}'.{}", kProtocol,
-              protocol, did_you_mean(protocol, {kProtocol}));
+  if (protocol == kExactMatchProtocol) return {};
+  const std::vector<std::string> protocols = {kProtocol, kExactMatchProtocol};
+  MOREX_CHECK(protocol == kProtocol, ErrorKind::kConfig, "[eval] the protocol must be one of {}, got '{}'.{}",
+              join(protocols, ", "), protocol, did_you_mean(protocol, protocols));
   std::vector<std::string> names;
   for (const ChoiceTask& task : choice_tasks()) names.emplace_back(task.name);
   return names;
@@ -207,6 +212,7 @@ std::vector<std::string> known_tasks(const std::string& protocol) {
 Json run_tasks(const models::CausalLm& model, const text::Tokenizer& tokenizer, const TaskOptions& options,
                Warnings& warnings, const std::function<void(const std::string&, int64_t, int64_t)>& progress) {
   check_options(options);
+  if (options.protocol == kExactMatchProtocol) return run_exact_match(model, tokenizer, options, progress);
   Json result = {{"protocol", kProtocol}, {"version", kVersion}, {"tasks", Json::object()}, {"samples", Json()}};
   std::optional<AtomicFile> samples;
   if (!options.samples_file.empty()) {

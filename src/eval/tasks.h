@@ -14,18 +14,19 @@
 namespace morex::eval {
 
 struct TaskOptions {
-  std::vector<std::string> tasks;       // boolq, arc_easy, openbookqa, commonsense_qa
+  std::vector<std::string> tasks;  // boolq, arc_easy, openbookqa, commonsense_qa
   std::string protocol = "lm-eval";
-  std::filesystem::path data_dir;       // holds {task}.jsonl in the original column layouts ({task}.pool.jsonl: few-shot)
+  std::filesystem::path data_dir;  // holds {task}.jsonl in the original column layouts ({task}.pool.jsonl: few-shot)
   int64_t num_fewshot = 0;
   uint64_t fewshot_seed = 1234;
   std::string fewshot_sampler = "default";  // default: the harness's draws; first_n: rows 0 … n-1 of the pool
-  int64_t limit = -1;                   // first n items only
+  int64_t limit = -1;                       // first n items only
   int64_t tokens_per_batch = 2048;
-  std::filesystem::path samples_file;   // JSONL, one line an item; empty: not written
+  std::filesystem::path samples_file;  // JSONL, one line an item; empty: not written
 };
 
-// Names this build knows under `protocol`. Throws Error(kConfig) for an unknown protocol.
+// Names this build knows under `protocol` (lm-eval, exact-match); empty where the tasks are the files of the data
+// folder. Throws Error(kConfig) for an unknown protocol.
 std::vector<std::string> known_tasks(const std::string& protocol);
 
 // {protocol, version, tasks: {name: {n, acc, acc_stderr, acc_norm, acc_norm_stderr, …}}, samples}. Throws Error(kData)
