@@ -10,7 +10,7 @@ namespace {
 
 double forward_ms(const models::CausalLm& model, const DeviceBatch& batch) {
   const auto start = std::chrono::steady_clock::now();
-  const c10::InferenceMode no_gradients;
+  const at::NoGradGuard no_gradients;
   nn::RoutingReport report;
   model.hidden(batch.ids, batch.ctx, report).sum().item<double>();  // waits for the device
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
