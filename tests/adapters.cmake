@@ -8,3 +8,7 @@ morex_add_test(NAME adapters_model_golden_test LABEL golden TORCH LINK morex_ada
 morex_add_test(NAME adapters_property_test LABEL property TORCH LINK morex_adapters
   SOURCES golden/adapters/one_site.cpp property/adapters/tree_reference.cpp property/adapters/random_tree.cpp
           property/adapters/tree_property.cpp)
+morex_add_test(NAME adapters_test LABEL unit TORCH LINK morex_adapters
+  SOURCES golden/adapters/one_site.cpp unit/adapters/spec_vectors_test.cpp unit/adapters/method_config_test.cpp
+          unit/adapters/targets_test.cpp unit/adapters/adapter_files_test.cpp unit/adapters/bank_adapter_test.cpp
+          unit/adapters/gate_losses_test.cpp unit/adapters/allocation_test.cpp)

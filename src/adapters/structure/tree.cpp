@@ -182,11 +182,13 @@ StructureCost Tree::cost(const Site& site) const {
   for (size_t l = 0; l < levels_.size(); ++l) {
     const int64_t r = options_.ranks[l], s = options_.pool[l], next = options_.width(l + 1);
     const int64_t nodes = options_.nodes(l, dense_);
-    const int64_t expert = r * site.d_in + r + next * r + next;
-    // DEVIATION: like the official statistics, active parameters take the configured fan-out for dense gates too.
-    cost.active_parameters += std::min(options_.nodes(l, false), s) * expert;
-    sparse += static_cast<double>(std::min(nodes, s) * r * (site.d_in + next));
-    all += static_cast<double>(s * r * (site.d_in + next));
+    if (l == 0 || !options_.shared_pool) {  // a shared pool is evaluated once; level 0 has the most nodes
+      // DEVIATION: like the official statistics, active parameters take the configured fan-out for dense gates too.
+      cost.active_parameters += std::min(options_.nodes(l, false), s) * (r * site.d_in + r + next * r + next);
+      sparse += static_cast<double>(std::min(nodes, s) * r * (site.d_in + next));
+      all += static_cast<double>(s * r * (site.d_in + next));
+    }
+    cost.active_parameters += options_.activation.has_slope() ? 1 : 0;
     if (l == 0) continue;
     cost.active_parameters += next * options_.width(l) + next;
     const auto between = static_cast<double>(nodes * next * options_.width(l));

@@ -1,5 +1,6 @@
 // golden/methods/model: a tiny Llama with an adapter, logits, first gradients and twenty steps, in float64 and float32.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "../models/model_runs.h"
@@ -27,6 +28,9 @@ std::vector<ModelCase> model_cases() {
 
 class MethodModel : public testing::TestWithParam<ModelCase> {
  protected:
+  // Products this small are slower on two threads than on one, many times so when the cores are busy.
+  void SetUp() override { at::set_num_threads(1); }
+
   // Bounds of the README's table for the run's dtype.
   double losses_bound() const { return wide() ? 1e-9 : 10.0 * error("loss") + 1e-5; }
   double logits_bound(const std::string& name) const { return wide() ? 1e-9 : 10.0 * error(name) + 1e-5; }
@@ -44,7 +48,9 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
   const auto folder = golden_dir() / "methods" / "model" / param.name;
   config_ = read_json_file(folder / "config.json");
   auto recipe = recipe_of_case(config_.at("method"), config_.at("config"));
-  if (!recipe) GTEST_SKIP() << "SKIPPED unsupported: methods/model/" << param.name;
+  // LoRA+ is an optimiser's method.
+  if (!recipe || config_.at("training").contains("loraplus_lr_ratio"))
+    GTEST_SKIP() << "SKIPPED unsupported: methods/model/" << param.name;
   (*recipe)["target_modules"] = config_.at("target_modules");
 
   Warnings warnings(false, false);
@@ -83,7 +89,9 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
     return all_logits(*model, batches.get("input_ids")[0], context(0));
   };
 
-  EXPECT_TRUE(near(logits(), golden.get("f64.logits"), logits_bound("logits")));
+  // Rows of padding see other padding here; they reach no loss.
+  const at::Tensor mask = batches.get("attention_mask")[0];
+  EXPECT_TRUE(near(logits(), golden.get("f64.logits"), logits_bound("logits"), 0.0, mask));
   AdamW optimiser(store, config_.at("training"));
   const Json& expected = config_.at("f64");
   const int64_t steps = config_.at("training").at("steps");
@@ -104,7 +112,7 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
     }
     optimiser.step();
   }
-  EXPECT_TRUE(near(logits()[0], golden.get("f64.logits_after")[0], logits_bound("logits_after")));
+  EXPECT_TRUE(near(logits()[0], golden.get("f64.logits_after")[0], logits_bound("logits_after"), 0.0, mask[0]));
   for (const nn::NamedView& view : store.views()) {
     const at::Tensor& last = golden.get("final." + plain(view));
     EXPECT_TRUE(near(store.named_value(view), last, tensor_bound(last))) << view.name;

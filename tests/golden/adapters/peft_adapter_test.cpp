@@ -1,5 +1,6 @@
 // golden/models/*/adapters: adapters as PEFT wrote them, on models as Hugging Face wrote them.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "../models/model_runs.h"
@@ -33,6 +34,7 @@ std::string live_name(const std::string& name) {
 
 class PeftAdapter : public testing::TestWithParam<PeftCase> {
  protected:
+  void SetUp() override { at::set_num_threads(1); }  // see method_model_test.cpp
   bool wide() const { return GetParam().dtype == at::kDouble; }
   std::filesystem::path base_folder() const { return golden_dir() / "models" / GetParam().base; }
   std::filesystem::path folder() const { return base_folder() / "adapters" / GetParam().name; }

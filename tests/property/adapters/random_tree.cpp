@@ -27,7 +27,8 @@ RandomTree random_tree() {
     ranks.push_back(shared && l > 0 ? ranks[0].get<int64_t>() : number(1, 3));
     pool.push_back(shared && l > 0 ? pool[0].get<int64_t>() : number(2, 4));
     active.push_back(number(1, pool[static_cast<size_t>(l)].get<int64_t>() - (gate == "noisy_topk" ? 1 : 0)));
-    dims.push_back(number(1, 3));
+    // Unit vectors of one dimension are ±1: every choice of the noisy gate would be a tie.
+    dims.push_back(number(gate == "noisy_topk" ? 2 : 1, 3));
     alpha.push_back(number(1, 6));
   }
   tree.recipe = {{"experts",
@@ -53,6 +54,7 @@ RandomTree random_tree() {
   tree.seed = static_cast<uint64_t>(number(0, 1 << 20));
   tree.training = number(0, 1) == 1;
   tree.masked = number(0, 1) == 1;
+  RC_LOG() << tree.recipe.dump() << " seed " << tree.seed << " training " << tree.training;
   return tree;
 }
 
