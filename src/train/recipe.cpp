@@ -59,7 +59,7 @@ Recipe parse_recipe(const Json& json) {
   for (const auto& [key, value] : json.items()) {
     const RecipeOption* row = find_option(key);
     if (row == nullptr && is_method_key(key)) {
-      recipe.method[key] = value;
+      if (!value.is_null()) recipe.method[key] = value;
     } else if (row == nullptr) {
       problems.push_back(fmt::format("unknown key '{}'.{}", key, did_you_mean(key, all_names())));
     } else if (!value.is_null()) {
@@ -88,6 +88,7 @@ std::vector<OptionRow> recipe_options() {
   std::vector<OptionRow> rows;
   for (const RecipeOption& row : recipe_table())
     rows.push_back({row.name, row.type, row.required ? "required" : row.write(defaults).dump(), row.meaning});
+  rows.insert(rows.end(), method_rows().begin(), method_rows().end());
   return rows;
 }
 

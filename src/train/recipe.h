@@ -53,8 +53,8 @@ Recipe parse_recipe(const Json& recipe);
 // Every option with its value, and the method's keys beside them; parse_recipe reads it back to the same recipe.
 Json recipe_to_json(const Recipe& recipe);
 
-// One row per option, for the reference page and for errors. `default_value` is JSON text, "required" where there is
-// none.
+// One row per option, those of the method part last, for the reference page and for errors. `default_value` is JSON
+// text, "required" where there is none, "by method" where the preset says it.
 struct OptionRow {
   std::string name, type, default_value, meaning;
 };

@@ -1,5 +1,6 @@
 #include "train/recipe_table.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "base/strings.h"
@@ -40,6 +41,20 @@ RecipeOption data_option(std::string name, T data::DatasetOptions::*member, std:
   return option<T>(std::move(name), access, std::move(meaning), Effect::kResult, std::move(check));
 }
 
+// A file or folder: a leading ~/ stands for the home folder. Digests are compared on a resume, so paths may change.
+RecipeOption path_option(std::string name, std::string Recipe::*member, std::string meaning) {
+  RecipeOption row = option<std::string>(std::move(name), member, std::move(meaning), Effect::kNone);
+  const auto read_text = row.read;
+  row.read = [read_text, member](const Json& value, Recipe& recipe) {
+    const std::string problem = read_text(value, recipe);
+    std::string& path = recipe.*member;
+    const char* home = std::getenv("HOME");
+    if (problem.empty() && home != nullptr && path.starts_with("~/")) path.replace(0, 1, home);
+    return problem;
+  };
+  return row;
+}
+
 RecipeOption required(RecipeOption row) {
   row.required = true;
   return row;
@@ -65,10 +80,9 @@ RecipeOption report_to_option() {
 
 // Hugging Face also takes `true` for "the latest checkpoint".
 RecipeOption resume_option() {
-  RecipeOption row = option("resume_from_checkpoint", &Recipe::resume_from_checkpoint,
-                            "A checkpoint folder to go on from; `auto` (or true): the latest complete one in "
-                            "output_dir, a fresh start when there is none; empty: a fresh start.",
-                            Effect::kNone);
+  RecipeOption row = path_option("resume_from_checkpoint", &Recipe::resume_from_checkpoint,
+                                 "A checkpoint folder to go on from; `auto` (or true): the latest complete one in "
+                                 "output_dir, a fresh start when there is none; empty: a fresh start.");
   const auto read_text = row.read;
   row.read = [read_text](const Json& value, Recipe& recipe) -> std::string {
     if (!value.is_boolean()) return read_text(value, recipe).empty() ? "" : "a folder, auto, true or false";
@@ -83,14 +97,13 @@ std::vector<RecipeOption> make_table() {
   using D = data::DatasetOptions;
   constexpr Effect result = Effect::kResult, none = Effect::kNone;
   return {
-      // Files are compared by digest on a resume, so their paths may change.
-      required(option("model_name_or_path", &R::model_name_or_path, "The base: a Hugging Face folder or a .gguf file.",
-                      none)),
-      option("tokenizer_name_or_path", &R::tokenizer_name_or_path,
-             "Folder, tokenizer.json or .gguf file of the tokenizer; empty: the base's own.", none),
-      required(option("train_file", &R::train_file, "Training data, JSON Lines.", none)),
-      option("validation_file", &R::validation_file, "Data for eval_loss, JSON Lines; empty: none.", none),
-      required(option("output_dir", &R::output_dir, "Everything the run writes goes here.", none)),
+      required(path_option("model_name_or_path", &R::model_name_or_path,
+                           "The base: a Hugging Face folder or a .gguf file.")),
+      path_option("tokenizer_name_or_path", &R::tokenizer_name_or_path,
+                  "Folder, tokenizer.json or .gguf file of the tokenizer; empty: the base's own."),
+      required(path_option("train_file", &R::train_file, "Training data, JSON Lines.")),
+      path_option("validation_file", &R::validation_file, "Data for eval_loss, JSON Lines; empty: none."),
+      required(path_option("output_dir", &R::output_dir, "Everything the run writes goes here.")),
       data_option("data_format", &D::format,
                   "What a row is: alpaca, messages, completion, text; auto goes by the first row's keys.",
                   one_of({"auto", "alpaca", "messages", "completion", "text"})),
@@ -145,7 +158,7 @@ std::vector<RecipeOption> make_table() {
       option("metric_for_best_model", &R::metric_for_best_model,
              "Which metric decides: eval_loss, or eval_TASK_acc and its like (there, more is better).", none),
       option("eval_tasks", &R::eval_tasks, "Multiple-choice tasks scored at each evaluation.", none),
-      option("eval_data_dir", &R::eval_data_dir, "Folder with TASK.jsonl for each of eval_tasks.", none),
+      path_option("eval_data_dir", &R::eval_data_dir, "Folder with TASK.jsonl for each of eval_tasks."),
       option("eval_limit", &R::eval_limit, "Only the first items of each task; -1: all.", none,
              positive_or_minus_one()),
       option("sample_prompts", &R::sample_prompts, "Prompts answered at each evaluation, into samples.jsonl.", none),
@@ -167,28 +180,6 @@ std::vector<RecipeOption> make_table() {
 const std::vector<RecipeOption>& recipe_table() {
   static const std::vector<RecipeOption> table = make_table();
   return table;
-}
-
-const std::vector<std::string>& method_keys() {
-  static const std::vector<std::string> keys = {"method",
-                                                "r",
-                                                "lora_alpha",
-                                                "lora_dropout",
-                                                "use_rslora",
-                                                "init_lora_weights",
-                                                "target_modules",
-                                                "exclude_modules",
-                                                "rank_pattern",
-                                                "alpha_pattern",
-                                                "layers_to_transform",
-                                                "layers",
-                                                "layers_pattern",
-                                                "experts",
-                                                "router",
-                                                "prior",
-                                                "losses",
-                                                "adapters"};
-  return keys;
 }
 
 }  // namespace morex::train

@@ -22,7 +22,9 @@ struct RecipeOption {
 
 const std::vector<RecipeOption>& recipe_table();
 
-// Top-level keys of the method part, handed on to the adapters.
+// The method part, for the reference page: adapters::read_method reads and checks it.
+const std::vector<OptionRow>& method_rows();
+// Its top-level keys.
 const std::vector<std::string>& method_keys();
 
 // Pairs of options that contradict each other, one sentence each. `given` tells which keys the recipe spells out.

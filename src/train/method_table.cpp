@@ -1,0 +1,47 @@
+#include "train/recipe_table.h"
+
+namespace morex::train {
+
+const std::vector<OptionRow>& method_rows() {
+  static const std::vector<OptionRow> rows = {
+      {"method", "text", "\"lora\"",
+       "A published method as a choice of experts, router, prior and losses: lora, rslora, smore, smore_shared; full: "
+       "every weight of the base is trained. Keys beside it replace the preset's."},
+      {"r", "whole number", "8", "LoRA's rank."},
+      {"lora_alpha", "number", "8", "LoRA's scale is lora_alpha / r."},
+      {"lora_dropout", "number", "0.0", "Share of LoRA's input that is dropped in training."},
+      {"use_rslora", "true or false", "false", "LoRA's scale is lora_alpha / sqrt(r)."},
+      {"init_lora_weights", "true, false or text", "true",
+       "true: A Kaiming-uniform, B zero; gaussian: A normal, B zero; false: both Kaiming-uniform."},
+      {"target_modules", "list of texts, or text", "\"all-linear\"",
+       "Projections to adapt: names or paths, `all-linear`, or a regular expression over the whole path."},
+      {"exclude_modules", "list of texts, or text", "null", "Projections to leave out, in the same forms."},
+      {"layers_to_transform", "whole number, or list", "null", "Only these decoder layers."},
+      {"layers", "whole number, or list", "null", "Short for layers_to_transform."},
+      {"layers_pattern", "text, or list of texts", "null", "Where the layer's number stands in a path."},
+      {"rank_pattern", "mapping", "{}", "LoRA's rank by module: a regular expression at the end of the path to r."},
+      {"alpha_pattern", "mapping", "{}", "LoRA's alpha by module, in the same way."},
+      {"experts", "mapping", "by method",
+       "Structure. kind: low_rank (r, lora_alpha, lora_dropout, use_rslora, init_lora_weights) or tree (ranks, pool, "
+       "active, activation, activation_position, alpha, init, shared_pool)."},
+      {"router", "mapping", "by method",
+       "Who chooses. kind: none, or tree_keys (gate, gate_dims, gate_activation, dim_downproj_x)."},
+      {"prior", "mapping", "{\"kind\":\"none\"}", "What is known before routing. kind: none."},
+      {"losses", "list of mappings", "by method",
+       "Losses on the routing, each {kind: balance, coef: 0.01, scope: site | layer | model}."},
+      {"adapters", "list of mappings", "null",
+       "Several methods for different targets, each with the keys above; replaces them."},
+  };
+  return rows;
+}
+
+const std::vector<std::string>& method_keys() {
+  static const std::vector<std::string> keys = [] {
+    std::vector<std::string> names;
+    for (const OptionRow& row : method_rows()) names.push_back(row.name);
+    return names;
+  }();
+  return keys;
+}
+
+}  // namespace morex::train
