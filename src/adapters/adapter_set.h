@@ -31,6 +31,7 @@ struct SiteCost {
   double routing_flops = 0;           // forward, of the router
 };
 
+// The slots given to create() or load() must outlive the set, and the set every graph that ran through it.
 class AdapterSet {
  public:
   // `method` holds the recipe's method keys (method, r, lora_alpha, target_modules, experts, router, prior, losses,
