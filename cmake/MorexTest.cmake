@@ -24,6 +24,6 @@ function(morex_add_test)
   endif()
   add_dependencies(sanitized_tests ${arg_NAME})
   gtest_discover_tests(${arg_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1;OMP_WAIT_POLICY=passive"
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1;GOMP_SPINCOUNT=2000"
     SKIP_REGULAR_EXPRESSION "SKIPPED unsupported")
 endfunction()

@@ -1,3 +1,7 @@
+#include "cli/process.h"
 #include "cli/program.h"
 
-int main(int argc, char** argv) { return morex::cli::run_program(argc, argv); }
+int main(int argc, char** argv) {
+  morex::cli::bound_spinning(argv);
+  return morex::cli::run_program(argc, argv);
+}

@@ -8,6 +8,11 @@ namespace morex::cli {
 // instead of killing the process; freed memory is kept.
 void prepare_process();
 
+// Starts the program again with a bound on how long idle threads spin, unless the user has set one. The thread library
+// reads it only when it is loaded, and its default (milliseconds) makes every parallel region wait for its turn where
+// other work shares the processors: a hundred times slower there. Returns when nothing had to be done.
+void bound_spinning(char** argv);
+
 // From now on the first SIGINT or SIGTERM sets the returned flag; a second one kills.
 const std::atomic<bool>& interrupt_flag();
 
