@@ -86,6 +86,10 @@ bool has_tokenizer(const fs::path& folder) {
 
 std::unique_ptr<Trainable> make_full_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
                                                Warnings& warnings) {
+  MOREX_CHECK(
+      model.config().rope_scaling.frequency_divisors.empty(), ErrorKind::kConfig,
+      "[full] the base's rope_freqs.weight has no place in the config.json of the trained model. Hint: take the "
+      "base as a Hugging Face folder.");
   const auto folder_of = [](const fs::path& path) { return fs::is_directory(path) ? path : path.parent_path(); };
   std::vector<fs::path> sources;
   if (!recipe.tokenizer_name_or_path.empty()) sources.push_back(folder_of(recipe.tokenizer_name_or_path));

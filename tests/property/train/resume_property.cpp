@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <cstdlib>
+
 #include "train/checkpoint_folder.h"
 #include "unit/train/tiny_run.h"
 
@@ -13,6 +15,7 @@ namespace fs = std::filesystem;
 using test::TinyRun;
 
 TEST(ResumeProperty, Cut_anywhere_equals_uncut) {
+  setenv("RC_PARAMS", "max_success=30", /*overwrite=*/0);  // three training runs each
   int64_t number = 0;
   const bool holds = rc::check([&number] {
     const TinyRun tiny("resume_property_" + std::to_string(number++), *rc::gen::inRange<int64_t>(3, 10));
@@ -22,10 +25,21 @@ TEST(ResumeProperty, Cut_anywhere_equals_uncut) {
                  {"seed", *rc::gen::inRange<int64_t>(0, 1000)},
                  {"per_device_train_batch_size", *rc::gen::inRange<int64_t>(1, 4)},
                  {"gradient_accumulation_steps", *rc::gen::inRange<int64_t>(1, 4)},
+                 {"dtype", *rc::gen::element<std::string>("float32", "bfloat16")},
                  {"shuffle", *rc::gen::arbitrary<bool>()},
-                 {"lora_dropout", *rc::gen::element(0.0, 0.3)},
+                 {"threads", *rc::gen::inRange<int64_t>(1, 3)},
                  {"lr_scheduler_type", *rc::gen::element<std::string>("linear", "cosine", "constant")},
                  {"logging_steps", *rc::gen::inRange<int64_t>(0, 3)}};
+    const bool routed = *rc::gen::arbitrary<bool>();
+    if (routed) {
+      more["method"] = "smore";
+      more["experts"] = {{"ranks", {4, 4}}, {"pool", {2, 4}}, {"active", {1, 2}}};
+      more["router"] = {{"gate", *rc::gen::element<std::string>("switch", "noisy_topk", "dense")},
+                        {"dim_downproj_x", 8}};
+    } else {
+      more["r"] = 4;
+      more["lora_dropout"] = *rc::gen::element(0.0, 0.3);
+    }
     test::run(tiny.recipe("whole", more));
 
     more["save_steps"] = cut;

@@ -39,7 +39,6 @@ Json TinyRun::recipe(const std::string& output, const Json& more) const {
                  {"train_file", (folder_ / "train.jsonl").string()},
                  {"output_dir", (folder_ / output).string()},
                  {"method", "lora"},
-                 {"r", 4},
                  {"target_modules", "all-linear"},
                  {"per_device_train_batch_size", 2},
                  {"gradient_accumulation_steps", 2},

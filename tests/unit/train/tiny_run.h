@@ -19,7 +19,8 @@ class TinyRun {
   explicit TinyRun(const std::string& name, int64_t rows = 11);
 
   const std::filesystem::path& folder() const { return folder_; }
-  // LoRA on all linears, batch 2, 2 micro-batches, 6 steps, float32, one line of metrics a step; `more` goes over it.
+  // LoRA of rank 8 on all linears, batch 2, 2 micro-batches, 6 steps, float32, one line of metrics a step; `more` goes
+  // over it.
   Json recipe(const std::string& output, const Json& more = Json::object()) const;
   std::filesystem::path output(const std::string& name) const { return folder_ / name; }
 

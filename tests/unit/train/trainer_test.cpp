@@ -140,9 +140,9 @@ TEST(Trainer, Another_recipe_or_data_is_not_resumed) {
   const Json resume = {{"resume_from_checkpoint", "auto"}};
   Json changed = tiny.recipe("out", resume);
   changed["learning_rate"] = 5e-3;
-  changed["r"] = 8;
+  changed["r"] = 4;
   expect_mentions(failure(changed, ErrorKind::kConfig),
-                  {"another run", "learning_rate: was 0.01, is 0.005", "r: was 4"});
+                  {"another run", "learning_rate: was 0.01, is 0.005", "r: was null, is 4"});
 
   Json harmless = tiny.recipe("out", resume);
   harmless["logging_steps"] = 3;
@@ -232,7 +232,7 @@ TEST(Trainer, Full_training_saves_a_model_folder_and_resumes_exactly) {
   const TinyRun tiny("full");
   const auto recipe = [&](const std::string& output) {
     Json full = tiny.recipe(output, {{"method", "full"}, {"weight_decay", 0.1}, {"learning_rate", 1e-3}});
-    for (const char* key : {"r", "target_modules"}) full.erase(key);
+    full.erase("target_modules");
     return full;
   };
   run(recipe("whole"));
@@ -253,12 +253,25 @@ TEST(Trainer, Full_training_with_a_bfloat16_base_keeps_float32_masters) {
   const TinyRun tiny("full_bf16");
   Json recipe =
       tiny.recipe("out", {{"method", "full"}, {"dtype", "bfloat16"}, {"learning_rate", 1e-3}, {"max_steps", 12}});
-  for (const char* key : {"r", "target_modules"}) recipe.erase(key);
+  recipe.erase("target_modules");
   run(recipe);
   const auto steps = lines(tiny.output("out") / "metrics.jsonl");
   EXPECT_LT(steps.back()["loss"].get<double>(), steps.front()["loss"].get<double>());
   EXPECT_EQ(io::SafetensorsFile::open(tiny.output("out") / "model.safetensors").tensors().front().dtype,
             io::DType::kF32);
+}
+
+TEST(Trainer, Routed_method_logs_its_losses_and_learns) {
+  const TinyRun tiny("routed", 8);
+  const Json more = {{"method", "smore"},
+                     {"experts", {{"ranks", {4, 4}}, {"pool", {2, 2}}, {"active", {1, 1}}}},
+                     {"losses", {{{"kind", "balance"}, {"coef", 0.01}}}},
+                     {"max_steps", 20}};
+  const auto outcome = run(tiny.recipe("out", more));
+  const auto steps = lines(tiny.output("out") / "metrics.jsonl");
+  EXPECT_GT(steps.front().at("aux_loss").get<double>(), 0);
+  EXPECT_LT(steps.back()["loss"].get<double>(), steps.front()["loss"].get<double>());
+  EXPECT_TRUE(outcome.warnings.empty()) << Json(outcome.warnings).dump();
 }
 
 TEST(Trainer, File_order_is_kept_without_shuffle) {
