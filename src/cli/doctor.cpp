@@ -76,7 +76,6 @@ void examine_torch(Findings& findings) {
   findings.facts.emplace_back("morex", MOREX_VERSION);
   findings.facts.emplace_back("LibTorch",
                               fmt::format("built against {}, capability {}", TORCH_VERSION, at::get_cpu_capability()));
-  findings.facts.emplace_back("threads", fmt::format("{} by default", available_cores()));
   examine_symbol(findings, "mkldnn_matmul", kHasMkldnnMatmul,
                  "float32 products go through ATen, slower on AMD processors");
   examine_symbol(findings, "brgemm", kHasBrgemm, "attention goes through plain products, slower");

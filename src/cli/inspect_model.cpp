@@ -40,7 +40,8 @@ int64_t element_count(const std::vector<int64_t>& shape) {
 std::vector<TensorRow> stored_tensors(const fs::path& path) {
   std::vector<TensorRow> rows;
   if (!fs::is_directory(path)) {
-    for (const io::GgufTensor& tensor : io::GgufFile::open(path)->tensors()) {
+    const auto file = io::GgufFile::open(path);
+    for (const io::GgufTensor& tensor : file->tensors()) {
       rows.push_back({tensor.name, tensor.type.name, tensor.shape, element_count(tensor.shape),
                       static_cast<int64_t>(tensor.bytes.size())});
     }
@@ -106,6 +107,12 @@ OrderedJson check(const InspectModelOptions& options, int64_t threads, Warnings&
   return result;
 }
 
+std::string tokenizer_line(const OrderedJson& tokenizer) {
+  if (tokenizer.is_null()) return "none";
+  return fmt::format("{} ids, eos '{}', {}chat template", tokenizer["vocab_size"].get<int64_t>(),
+                     tokenizer["eos"].get<std::string>(), tokenizer["chat_template"].get<bool>() ? "" : "no ");
+}
+
 void print_text(const OrderedJson& report) {
   std::vector<std::pair<std::string, std::string>> lines;
   const auto add = [&lines](const std::string& name, const OrderedJson& value) {
@@ -121,9 +128,10 @@ void print_text(const OrderedJson& report) {
                          format_bytes(counts["bytes"].get<double>()));
   }
   lines.emplace_back("tensors", types);
-  for (const char* name : {"check", "dtype", "digest", "tokenizer"}) {
+  for (const char* name : {"check", "dtype", "digest"}) {
     if (report.contains(name)) add(name, report[name]);
   }
+  if (report.contains("tokenizer")) add("tokenizer", tokenizer_line(report["tokenizer"]));
   fmt::print("{}", aligned_pairs(lines));
 }
 

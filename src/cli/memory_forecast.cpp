@@ -9,7 +9,7 @@ namespace morex::cli {
 namespace {
 
 // Resident memory of the process with LibTorch loaded and no model, measured on x86-64 Linux.
-constexpr double kProgramBytes = 230e6;
+constexpr double kProgramBytes = 150e6;
 // Elements of the largest block of logits that the loss forms at once.
 constexpr double kLogitElements = 1 << 24;
 

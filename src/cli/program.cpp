@@ -28,24 +28,32 @@ void add_global_options(CLI::App& program, Globals& globals) {
   program.set_version_flag("--version", "morex " MOREX_VERSION);
 }
 
-// "Did you mean" for a word that stands where a command should.
-std::string command_hint(const CLI::App& program, int argc, char** argv) {
+// The first word where it should name a command and does not; "" otherwise.
+std::string unknown_command(const CLI::App& program, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-' || !program.get_subcommands().empty()) return "";
+  return argv[1];
+}
+
+std::vector<std::string> command_names(const CLI::App& program) {
   std::vector<std::string> names;
   for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
     names.push_back(command->get_name());
   }
-  const bool is_word = argc > 1 && argv[1][0] != '-';
-  return is_word ? did_you_mean(argv[1], names) : "";
+  return names;
 }
 
 int report_usage_error(const CLI::App& program, const CLI::ParseError& error, int argc, char** argv) {
+  std::string message = error.what();
+  if (const std::string word = unknown_command(program, argc, argv); !word.empty()) {
+    message = fmt::format("unknown command '{}'.{}", word, did_you_mean(word, command_names(program)));
+  }
   std::string command = "morex";
   for (const CLI::App* app = &program; !app->get_subcommands().empty();) {
     app = app->get_subcommands().front();
     command += " " + app->get_name();
   }
-  fmt::print(stderr, "morex: error: {}.{} Hint: {} --help\n", single_line(error.what()),
-             command == "morex" ? command_hint(program, argc, argv) : "", command);
+  const bool ends = message.ends_with('.') || message.ends_with('?');
+  fmt::print(stderr, "morex: error: {}{} Hint: {} --help\n", single_line(message), ends ? "" : ".", command);
   return kUsage;
 }
 

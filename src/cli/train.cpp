@@ -21,11 +21,11 @@ struct TrainOptions {
   bool json = false;
 };
 
-void print_text(const train::TrainResult& result) {
+void print_text(const train::TrainResult& result, bool evaluated) {
   fmt::print("{}", aligned_pairs({
                        {"steps", fmt::format("{}", result.steps)},
                        {"train loss", fmt::format("{:.4f}", result.train_loss)},
-                       {"eval loss", fmt::format("{:.4f}", result.eval_loss)},
+                       {"eval loss", evaluated ? fmt::format("{:.4f}", result.eval_loss) : "not evaluated"},
                        {"trainable", with_thousands(result.trainable_parameters)},
                        {"time", format_duration(result.seconds)},
                        {"tokens/s", fmt::format("{:.0f}", result.tokens_per_second)},
@@ -39,10 +39,11 @@ void run(const TrainOptions& options, const Globals& globals) {
   train::Recipe recipe = read_recipe(options.recipe, options.overrides);
   if (globals.threads > 0) recipe.threads = globals.threads;
   const train::TrainResult result = train::run_training(recipe, warnings, interrupt_flag(), globals.quiet);
-  if (!options.json) return print_text(result);
+  const bool evaluated = !recipe.validation_file.empty();
+  if (!options.json) return print_text(result, evaluated);
   print_json({{"steps", result.steps},
               {"train_loss", result.train_loss},
-              {"eval_loss", result.eval_loss},
+              {"eval_loss", evaluated ? OrderedJson(result.eval_loss) : OrderedJson()},
               {"trainable_parameters", result.trainable_parameters},
               {"seconds", result.seconds},
               {"tokens_per_second", result.tokens_per_second},

@@ -80,7 +80,9 @@ TEST_P(BadModel, IsRefusedOrNamed) {
   for (const json& word : bad.value("must_mention", json::array())) {
     EXPECT_NE(result.err.find(word.get<std::string>()), std::string::npos) << word << " in: " << result.err;
   }
-  if (expect == "ok") EXPECT_EQ(result.err, "");
+  if (expect == "ok") {
+    EXPECT_EQ(result.err, "");
+  }
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(BadModel);

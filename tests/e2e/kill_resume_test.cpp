@@ -44,7 +44,7 @@ class Experiment {
         << "model_name_or_path: " << variables.at("TINY") << "\ntrain_file: " << variables.at("CASES")
         << "/train.jsonl\ndtype: float32\nper_device_train_batch_size: 2\ngradient_accumulation_steps: 2\n"
         << "learning_rate: 5e-3\nlr_scheduler_type: cosine\nwarmup_steps: 5\nlogging_steps: 1\nsave_steps: 4\n"
-        << "save_total_limit: 2\nmax_steps: " << kSteps << "\n";
+        << "save_total_limit: 2\nthreads: 2\nmax_steps: " << kSteps << "\n";
   }
   ~Experiment() {
     if (!testing::Test::HasFailure()) fs::remove_all(folder_);
