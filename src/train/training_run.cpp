@@ -97,6 +97,7 @@ void TrainingRun::resume(const fs::path& checkpoint) {
   load_buffers(checkpoint, trainable_->parameters(), *optimizer_);
   loaded.identity = state_.identity;
   state_ = std::move(loaded);
+  started_at_step_ = state_.step;
   if (!quiet_)
     fmt::print(stderr, "resuming from {} at step {} of {}\n", checkpoint.string(), state_.step, schedule_.total_steps);
 }
@@ -247,7 +248,7 @@ void TrainingRun::finish() {
 
 void TrainingRun::write_run_json(const Json& result) const {
   Json json = state_.identity;
-  json["started_at_step"] = state_.step;
+  json["started_at_step"] = started_at_step_;
   json["total_steps"] = schedule_.total_steps;
   json["steps_per_epoch"] = source_->steps_per_epoch();
   json["warmup_steps"] = schedule_.warmup_steps;

@@ -62,6 +62,7 @@ class TrainingRun {
   GradientWatch watch_;
   CheckpointFolder checkpoints_;
   TrainerState state_;
+  int64_t started_at_step_ = 0;
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<Progress> progress_;
 };
