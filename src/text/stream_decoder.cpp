@@ -13,8 +13,10 @@ StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool sk
 
 std::string StreamDecoder::push(int64_t id) {
   ids_.push_back(id);
-  // A byte token's text depends on the byte tokens that follow it.
-  if (byte_of_token(tokenizer_->id_to_token(id)) >= 0) return "";
+  // A byte token's text depends on the byte tokens that follow it; an id without text does not part them.
+  const std::string token = tokenizer_->id_to_token(id);
+  const bool silent = token.empty() || (skip_ && tokenizer_->is_special(id));
+  if (silent || byte_of_token(token) >= 0) return "";
   const std::string text = tokenizer_->decode(ids_, skip_);
   // A U+FFFD at the end may be the start of a character that is not complete.
   const bool open = text.ends_with(kReplacement);
