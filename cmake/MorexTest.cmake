@@ -1,6 +1,4 @@
 # morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s])
-# Cases run in parallel, so each gets one thread unless it asks for more itself. Random properties start from a fixed
-# seed, so that a run can be repeated; RC_PARAMS=seed=N of a program run by hand tries others.
 # Cases are discovered when ctest runs, so that golden cases dropped into a folder are seen without a build.
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -25,6 +23,5 @@ function(morex_add_test)
   endif()
   add_dependencies(sanitized_tests ${arg_NAME})
   gtest_discover_tests(${arg_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT} ENVIRONMENT "OMP_NUM_THREADS=1;GOMP_SPINCOUNT=2000;RC_PARAMS=seed=1"
-    SKIP_REGULAR_EXPRESSION "SKIPPED unsupported")
+    PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT})
 endfunction()
