@@ -275,6 +275,17 @@ TEST_F(TokenizerFiles, Threads_share_a_tokenizer) {
   EXPECT_EQ(wrong, std::vector<int>(4, 0));
 }
 
+TEST_F(TokenizerFiles, Stream_waits_for_the_end_of_a_run_of_bytes) {
+  const auto tokenizer = load(test::sentence_piece_json({"▁", "a"}, {}));
+  StreamDecoder stream(tokenizer);
+  EXPECT_EQ(stream.push(3 + 0x41), "");
+  EXPECT_EQ(stream.push(2), "") << "a special token that is left out does not end the run";
+  EXPECT_EQ(stream.push(3 + 0x80), "");
+  EXPECT_EQ(stream.push(260), "\uFFFD\uFFFDa") << "the run as a whole is no UTF-8";
+  EXPECT_EQ(stream.push(3 + 0x41), "");
+  EXPECT_EQ(stream.finish(), "A");
+}
+
 TEST_F(TokenizerFiles, Stream_holds_back_half_characters) {
   const auto tokenizer = load(test::byte_level_json(kMerges));
   StreamDecoder stream(tokenizer);
