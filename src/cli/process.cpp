@@ -39,8 +39,8 @@ void prepare_process() {
 
 void bound_spinning(char** argv) {
   if (std::getenv("GOMP_SPINCOUNT") != nullptr || std::getenv("OMP_WAIT_POLICY") != nullptr) return;
-  // About 20 µs: longer than the gaps between the operations of a step, far shorter than a time slice.
-  setenv("GOMP_SPINCOUNT", "20000", 1);
+  // A few µs: longer than the gaps between the operations of a step, far shorter than a time slice.
+  setenv("GOMP_SPINCOUNT", "5000", 1);
   execv("/proc/self/exe", argv);  // comes back only where /proc is not there: then the default stays
 }
 
