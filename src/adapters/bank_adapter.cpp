@@ -212,8 +212,12 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
         Recorder recorder;
         recorder.keep_details = details && recording;
         const int64_t count = rows[0].size(0);
-        const TokenRows tokens{
-            *ctx, site.site, first, count, mask.defined() ? mask.narrow(0, first, count) : at::Tensor(), report_gates ? &recorder : nullptr};
+        const TokenRows tokens{*ctx,
+                               site.site,
+                               first,
+                               count,
+                               mask.defined() ? mask.narrow(0, first, count) : at::Tensor(),
+                               report_gates ? &recorder : nullptr};
         Gates gates = site.router->route(rows[1], router_own, *site.prior, prior_own, tokens);
         gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
         MixResult result;
