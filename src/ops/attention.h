@@ -15,7 +15,7 @@ struct AttentionKind {
   at::Tensor segments;  // [B, S] int64: only keys with the query's number; undefined: all
 };
 
-// softmax(scale · q·kᵀ)·v over the visible keys; a query that sees no key gives zeros.
+// softmax(scale · q·kᵀ)·v over the visible keys, scale > 0; a query that sees no key gives zeros.
 // q [B, H, L, K]; k, v [B, Hk, S, K], H a multiple of Hk (query head h reads key head h·Hk/H; keys are not repeated).
 // Any strides, though contiguous rows are fastest -> [B, H, L, K] laid out as [B, L, H, K] in memory, so that
 // transpose(1, 2).reshape({B·L, H·K}) is a view.

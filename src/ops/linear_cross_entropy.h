@@ -18,7 +18,7 @@ at::Tensor linear_cross_entropy(const at::Tensor& h, const at::Tensor& weight, c
                                 bool transposed = false);
 
 // The same sum from given logits [N, V] (a head that carries an adapter). Grad: logits, formed in the backward pass
-// from the saved logits and log-sum-exp [N].
+// from the saved logits.
 at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets);
 
 }  // namespace morex::ops
