@@ -11,9 +11,9 @@ std::function<bool(const Json&)> up_to(int64_t last_step) {
 
 }  // namespace
 
-RunLog::RunLog(const std::filesystem::path& output_dir, int64_t last_step, bool tensorboard)
-    : metrics_(output_dir / "metrics.jsonl", up_to(last_step)),
-      samples_(output_dir / "samples.jsonl", up_to(last_step)) {
+RunLog::RunLog(const std::filesystem::path& output_dir, int64_t last_step, bool samples, bool tensorboard)
+    : metrics_(output_dir / "metrics.jsonl", up_to(last_step)) {
+  if (samples) samples_ = std::make_unique<io::JsonlAppender>(output_dir / "samples.jsonl", up_to(last_step));
   if (tensorboard) events_ = std::make_unique<io::EventWriter>(output_dir, last_step + 1);
 }
 
@@ -29,6 +29,6 @@ void RunLog::metrics(const Json& line) {
   events_->flush();
 }
 
-void RunLog::sample(const Json& line) { samples_.append(line); }
+void RunLog::sample(const Json& line) { samples_->append(line); }
 
 }  // namespace morex::train

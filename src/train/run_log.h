@@ -13,15 +13,17 @@ namespace morex::train {
 
 class RunLog {
  public:
-  // Lines and events of steps behind `last_step` are dropped: the run is about to write them again.
-  RunLog(const std::filesystem::path& output_dir, int64_t last_step, bool tensorboard);
+  // Lines and events of steps behind `last_step` are dropped: the run is about to write them again. Only what is asked
+  // for is opened beside metrics.jsonl.
+  RunLog(const std::filesystem::path& output_dir, int64_t last_step, bool samples, bool tensorboard);
 
   // One line; must hold "step". Its numbers also become scalars: train/KEY, or eval/KEY for keys that start with eval_.
   void metrics(const Json& line);
-  void sample(const Json& line);  // {step, prompt, text}
+  void sample(const Json& line);  // {step, prompt, text}; only when opened with samples
 
  private:
-  io::JsonlAppender metrics_, samples_;
+  io::JsonlAppender metrics_;
+  std::unique_ptr<io::JsonlAppender> samples_;
   std::unique_ptr<io::EventWriter> events_;
 };
 

@@ -87,7 +87,7 @@ void TrainingRun::open_output() {
                 "[recipe] resume_from_checkpoint must be a folder or auto, got '{}'", from);
     resume(from);
   }
-  log_ = std::make_unique<RunLog>(output, state_.step, recipe_.report_to_tensorboard);
+  log_ = std::make_unique<RunLog>(output, state_.step, !recipe_.sample_prompts.empty(), recipe_.report_to_tensorboard);
   write_run_json(nullptr);
 }
 
