@@ -12,7 +12,7 @@ import random
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent / "demo" / "data"
-TRAIN_PER_TASK, TEST_PER_TASK = 240, 24
+TRAIN_PER_TASK, TEST_PER_TASK = 120, 12
 
 FIRST = "Anna Omar Lena Jonas Mei Carlos Priya Tom Sara Igor Nadia Paul Ruth Ken Eva Luis Hana Mark Zoe Felix".split()
 LAST = "Novak Silva Keller Tanaka Haddad Berg Rossi Patel Moreau Olsen Fischer Costa Ward Lindt Okafor Varga".split()

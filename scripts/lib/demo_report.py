@@ -36,7 +36,7 @@ def main():
     print(f"""
 The adapter lies in {adapter}. What to type next:
   build/morex generate --model {base} \\
-      --adapter {adapter} --prompt 'Convert 4.2 km to m.'
+      --adapter {adapter} --apply-chat-template --prompt 'Convert 4.2 km to m.'
   build/morex inspect adapter {adapter} --model {base}
   build/morex train demo/smore.yaml output_dir=runs/mine train_file=YOUR.jsonl
 A S'MoRE adapter depends on the token and is not linear, so it runs in morex and cannot be folded into the base's

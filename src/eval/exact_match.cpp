@@ -84,7 +84,7 @@ Json run_exact_match(const models::CausalLm& model, const text::Tokenizer& token
     if (tokenizer.eos_id()) generation.stop_ids = {*tokenizer.eos_id()};
     for (const Item& item : items) {
       prompts.push_back(item.prompt_ids);
-      generation.max_new_tokens = std::max(generation.max_new_tokens, item.reference_ids + 16);
+      generation.max_new_tokens = std::max(generation.max_new_tokens, item.reference_ids + 8);
     }
     const auto answers = generate_batch(model, prompts, generation, [&](int64_t done, int64_t total) {
       if (progress) progress(task, done, total);
