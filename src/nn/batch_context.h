@@ -13,17 +13,17 @@ enum class Phase { kTrain, kPrefill, kDecode };
 
 // Shapes: B sequences of L positions; the model works on T = B·L tokens, row-major.
 struct BatchContext {
-  int64_t batch = 0;        // B
-  int64_t length = 0;       // L, of this call (1 when decoding)
+  int64_t batch = 0;   // B
+  int64_t length = 0;  // L, of this call (1 when decoding)
   Phase phase = Phase::kPrefill;
-  uint64_t seed = 0;        // of the run: noise and dropout are functions of (seed, site, level, step, micro_step, token)
+  uint64_t seed = 0;  // of the run: noise and dropout are functions of (seed, site, level, step, micro_step, token)
   int64_t step = 0;
   int64_t micro_step = 0;
 
-  at::Tensor positions;     // [B, L] int64; undefined: 0 … L-1 (plus the cache's length)
-  at::Tensor token_mask;    // [B, L] bool, true = real token; undefined: all real. Routing statistics and left padding
-  bool right_padded = true; // token_mask only has padding at the right end: causal attention needs no mask for it
-  at::Tensor segments;      // [B, L] int64, packed documents: attention stays inside equal numbers; undefined: one each
+  at::Tensor positions;      // [B, L] int64; undefined: 0 … L-1 (plus the cache's length)
+  at::Tensor token_mask;     // [B, L] bool, true = real token; undefined: all real. Routing statistics and left padding
+  bool right_padded = true;  // token_mask only has padding at the right end: causal attention needs no mask for it
+  at::Tensor segments;  // [B, L] int64, packed documents: attention stays inside equal numbers; undefined: one each
 
   std::map<std::string, at::Tensor> per_sequence;  // [B, …] by name: "cluster_scores", "task_ids", "sample_types"
   std::map<std::string, at::Tensor> given_noise;   // by "MODULE.LEVEL": replaces the drawn noise (tests)

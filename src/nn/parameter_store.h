@@ -1,6 +1,6 @@
-// All trainable tensors of a run in one flat buffer: values, gradients. A leaf is a detached view of the buffer with its
-// .grad preset to the view of the gradient, so that the optimiser, the norm, clipping and the checkpoint are one call
-// each. fp32, or fp64 in fp64 runs, whatever the base's dtype.
+// All trainable tensors of a run in one flat buffer: values, gradients. A leaf is a detached view of the buffer with
+// its .grad preset to the view of the gradient, so that the optimiser, the norm, clipping and the checkpoint are one
+// call each. fp32, or fp64 in fp64 runs, whatever the base's dtype.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -53,8 +53,8 @@ class ParameterStore {
   const at::Tensor& values() const { return values_; }  // flat, [size()]
   const at::Tensor& grads() const { return grads_; }    // flat, [size()]
   void zero_grads();
-  int64_t size() const { return size_; }                // elements of the buffer, padding included
-  int64_t parameter_count() const;                      // without padding
+  int64_t size() const { return size_; }  // elements of the buffer, padding included
+  int64_t parameter_count() const;        // without padding
   at::ScalarType dtype() const { return values_.scalar_type(); }
 
  private:

@@ -11,12 +11,13 @@ namespace morex::nn {
 
 // One gate of one site (a tree has one per level).
 struct GateReport {
-  std::string site;                          // module path
-  int64_t layer = 0;                         // decoder layer
-  int64_t level = 0;                         // 0 = bottom
-  std::map<std::string, at::Tensor> sums;    // differentiable where the loss needs it: "probability" [E], "importance" [E] …
-  at::Tensor counts;                         // [E] tokens that selected each expert (no gradient)
-  at::Tensor rows;                           // [] number of (token, parent) rows counted
+  std::string site;   // module path
+  int64_t layer = 0;  // decoder layer
+  int64_t level = 0;  // 0 = bottom
+  std::map<std::string, at::Tensor>
+      sums;           // differentiable where the loss needs it: "probability" [E], "importance" [E] …
+  at::Tensor counts;  // [E] tokens that selected each expert (no gradient)
+  at::Tensor rows;    // [] number of (token, parent) rows counted
 };
 
 struct RoutingReport {
