@@ -59,7 +59,8 @@ struct DownNode : torch::autograd::Function<DownNode> {
     const at::Tensor &x = saved[0], &ag = saved[1], &dh = grads[0];
     at::Tensor dx, dag;
     if (ctx->needs_input_grad(0)) dx = matmul_nn(dh, ag.to(ctx->saved_data["dtype"].toScalarType()));  // [T, d]
-    if (ctx->needs_input_grad(1)) dag = matmul_tn(dh, x).to(ag.scalar_type());                         // [R, d]
+    // DEVIATION: with a bfloat16 base this product is bfloat16, widened; PEFT's float32 adapters form it in float32.
+    if (ctx->needs_input_grad(1)) dag = matmul_tn(dh, x).to(ag.scalar_type());  // [R, d]
     const at::Tensor dbias = bias_gradient(ctx, 2, dh);
     return {dx, dag, dbias};
   }
