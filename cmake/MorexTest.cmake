@@ -3,20 +3,25 @@
 find_package(GTest REQUIRED)
 include(GoogleTest)
 find_library(MOREX_RAPIDCHECK rapidcheck)
+morex_add_pch(morex_test_pch HEADER cmake/torch_test_pch.h
+  LINK morex_torch nlohmann_json::nlohmann_json GTest::gtest)
 add_custom_target(sanitized_tests)  # all tests of the sanitizer build
 function(morex_add_test)
   cmake_parse_arguments(arg "TORCH" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
   add_executable(${arg_NAME} ${arg_SOURCES})
+  target_compile_options(${arg_NAME} PRIVATE -O1)  # a test is compiled more often than it runs
   target_link_libraries(${arg_NAME} PRIVATE morex_warnings morex_test_support ${arg_LINK} GTest::gtest)
   if(arg_LABEL STREQUAL "property")
     target_link_libraries(${arg_NAME} PRIVATE ${MOREX_RAPIDCHECK})
   endif()
+  # The precompiled headers are -fPIC; an executable's own -fPIE would not match them.
+  set_target_properties(${arg_NAME} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+  target_compile_options(${arg_NAME} PRIVATE -fPIC)
   if(arg_TORCH)
     target_link_libraries(${arg_NAME} PRIVATE morex_test_torch)
-    # The precompiled header is -fPIC; an executable's own -fPIE would not match it.
-    set_target_properties(${arg_NAME} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
-    target_compile_options(${arg_NAME} PRIVATE -fPIC)
-    target_precompile_headers(${arg_NAME} REUSE_FROM morex_pch)
+    target_precompile_headers(${arg_NAME} REUSE_FROM morex_test_pch)
+  else()
+    target_precompile_headers(${arg_NAME} REUSE_FROM morex_std_pch)
   endif()
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)

@@ -1,20 +1,7 @@
-// The precompiled header of every target that includes torch.
+// The precompiled header of every target that includes torch. Of torch it holds the tensor and its operators: all of
+// <ATen/ATen.h> would cost each file two seconds, so a file includes the <ATen/ops/…> it calls.
 #pragma once
-#include <ATen/ATen.h>
-#include <torch/csrc/autograd/custom_function.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <cstdint>
-#include <filesystem>
-#include <functional>
-#include <map>
-#include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <unordered_map>
-#include <utility>
-#include <vector>
+#include "std_pch.h"

@@ -1,5 +1,10 @@
 #include "adapters/bank_adapter.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+
 #include "adapters/mix_node.h"
 #include "base/random.h"
 #include "ops/dropout.h"

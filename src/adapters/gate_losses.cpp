@@ -1,6 +1,10 @@
 #include "adapters/gate_losses.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/clamp_min.h>
+#include <ATen/ops/var.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
 #include <tuple>

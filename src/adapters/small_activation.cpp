@@ -1,6 +1,11 @@
 #include "adapters/small_activation.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/clamp_max.h>
+#include <ATen/ops/clamp_min.h>
+#include <ATen/ops/relu.h>
+#include <ATen/ops/tanh.h>
 
 #include <cmath>
 

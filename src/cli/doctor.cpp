@@ -1,7 +1,9 @@
 // morex doctor: what this machine and this build offer, and what is wrong with them.
 #include <ATen/Context.h>
-#include <ATen/Functions.h>
 #include <ATen/Version.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/mm.h>
 #include <fmt/core.h>
 #include <torch/headeronly/version.h>
 

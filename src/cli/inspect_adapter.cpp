@@ -1,5 +1,8 @@
 // morex inspect adapter: parameters and cost of an adapter, from its folder or from a recipe and a config.json alone.
-#include <ATen/Functions.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/isfinite.h>
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>

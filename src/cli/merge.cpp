@@ -1,4 +1,5 @@
 // morex merge: base and adapter to one Hugging Face folder.
+#include <ATen/ops/isfinite.h>
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>

@@ -1,6 +1,8 @@
 #include "eval/loss.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/from_blob.h>
 
 #include <algorithm>

@@ -1,6 +1,8 @@
 #include "eval/scoring.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/argmax.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/log_softmax.h>

@@ -1,6 +1,9 @@
 #include "models/decoder_lm.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/aminmax.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/where.h>
 
 #include <cmath>
 

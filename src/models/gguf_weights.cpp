@@ -1,6 +1,7 @@
 // Weights of a GGUF file, under their Hugging Face names and in Hugging Face's layout.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <fmt/ranges.h>
 
 #include <array>

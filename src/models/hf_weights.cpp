@@ -1,5 +1,5 @@
 // Weights of a Hugging Face folder.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <fmt/ranges.h>
 
 #include <cstring>

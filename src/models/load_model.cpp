@@ -1,5 +1,5 @@
 // From files to a model.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include "base/error.h"
 #include "io/gguf.h"

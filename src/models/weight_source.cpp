@@ -1,5 +1,6 @@
 #include "models/weight_source.h"
 
+#include <ATen/ops/empty.h>
 #include <fmt/ranges.h>
 
 namespace morex::models {

@@ -1,6 +1,7 @@
 #include "nn/parameter_store.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
 
 #include "base/error.h"
 

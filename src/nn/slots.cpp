@@ -1,6 +1,7 @@
 #include "nn/slots.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/embedding.h>
 
 #include "base/error.h"
 #include "ops/frozen_linear.h"

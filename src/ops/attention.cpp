@@ -1,6 +1,6 @@
 #include "ops/attention.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"

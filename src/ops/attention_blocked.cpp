@@ -1,8 +1,15 @@
 // One task is a block of 64 queries of one head (forward) or one key head (backward). Operands are copied once into
 // float32 buffers padded to whole blocks, so that every product has one of two shapes and no tail kernels exist.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/empty_strided.h>
+#include <ATen/ops/sum.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <xmmintrin.h>
 
 #include <algorithm>

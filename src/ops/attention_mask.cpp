@@ -1,6 +1,8 @@
 #include "ops/attention_mask.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
 
 #include "base/error.h"
 

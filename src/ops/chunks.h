@@ -1,7 +1,7 @@
 // Elementwise and row-wise work cut into fixed chunks, so that results do not depend on the number of threads.
 #pragma once
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>

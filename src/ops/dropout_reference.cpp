@@ -1,6 +1,7 @@
 #include "ops/dropout_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 
 namespace morex::ops::reference {
 

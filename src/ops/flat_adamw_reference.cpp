@@ -1,6 +1,6 @@
 #include "ops/flat_adamw_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cmath>
 

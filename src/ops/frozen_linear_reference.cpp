@@ -1,6 +1,7 @@
 #include "ops/frozen_linear_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/matmul.h>
 
 namespace morex::ops::reference {
 

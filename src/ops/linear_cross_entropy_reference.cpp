@@ -1,6 +1,7 @@
 #include "ops/linear_cross_entropy_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/log_softmax.h>
 
 #include "ops/frozen_linear_reference.h"
 #include "ops/linear_cross_entropy.h"

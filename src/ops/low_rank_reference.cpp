@@ -1,6 +1,8 @@
 #include "ops/low_rank_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/matmul.h>
 
 #include "ops/wide.h"
 

@@ -1,6 +1,8 @@
 #include "ops/rms_norm_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/rsqrt.h>
 
 #include "ops/wide.h"
 

@@ -1,6 +1,8 @@
 #include "ops/rope_reference.h"
 
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 
 namespace morex::ops::reference {
 

@@ -108,10 +108,10 @@ class Metaspace : public Decoder {
   Metaspace(std::string replacement, bool prepended) : replacement_(std::move(replacement)), prepended_(prepended) {}
   void apply(std::vector<std::string>& tokens) const override {
     for (size_t i = 0; i < tokens.size(); ++i) {
-      const char* space = i == 0 && prepended_ ? "" : " ";
+      const size_t spaces = i == 0 && prepended_ ? 0 : 1;
       std::string& token = tokens[i];
       for (size_t at = token.find(replacement_); at != std::string::npos; at = token.find(replacement_, at)) {
-        token.replace(at, replacement_.size(), space);
+        token.replace(at, replacement_.size(), spaces, ' ');
       }
     }
   }
@@ -124,7 +124,7 @@ class Metaspace : public Decoder {
 class JoinWithSpaces : public Decoder {
  public:
   void apply(std::vector<std::string>& tokens) const override {
-    for (size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, " ");
+    for (size_t i = 1; i < tokens.size(); ++i) tokens[i].insert(0, 1, ' ');
   }
 };
 

@@ -1,6 +1,8 @@
 #include "support/golden_tensors.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/where.h>
 
 #include <cmath>
 #include <cstdlib>

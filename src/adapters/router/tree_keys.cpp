@@ -5,7 +5,14 @@
 // Gates: switch (softmax, top f, renormalised when f > 1), noisy_topk (cosine, learned noise in training), dense.
 // V1·γ is split into the part of h, formed once per token, and one table row per ancestor (K·V1ᵀ of its level), so no
 // gate input is ever concatenated. Parameters per level: g·m + m + m² + m + s·m (+ s·g noisy, + 1 prelu).
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/eq.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/softplus.h>
 
 #include <numeric>
 

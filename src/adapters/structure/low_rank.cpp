@@ -1,6 +1,9 @@
 // LoRA (Hu et al., arXiv 2106.09685): y += s·B·A·x with A [r, d_in], B [d_out, r], s = alpha/r, or alpha/sqrt(r) with
 // use_rslora (Kalajdzievski, arXiv 2312.03732). A starts Kaiming-uniform, B at zero, so that a fresh adapter is the
 // base. Parameters: r·(d_in + d_out).
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/mm.h>
+
 #include <cmath>
 
 #include "adapters/structure/table.h"

@@ -4,7 +4,16 @@
 //   d_in·D + D + Σ s·d'·(r + 1) + Σ_(l>0) d'·(d + 1) + d_out·(d_L + 1)  (+ L with prelu), d' the next level's width.
 // Equal to the official code's sum over chosen experts: each node's expert output is one product with the chosen
 // block of u, so nothing of tokens x experts x width is formed, and the linear positions sum before they multiply.
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/addmm.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/baddbmm.h>
+#include <ATen/ops/eq.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include "adapters/structure/table.h"
 #include "adapters/structure/tree_options.h"

@@ -1,6 +1,7 @@
 // Llama: RMS norms before attention and before a gated feed-forward block, rotary positions, grouped key-value heads.
 // Source: Touvron et al. 2023, sections 2.2 and 2.3; names and options as in Hugging Face's LlamaForCausalLM.
-#include <ATen/ATen.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
 #include <fmt/core.h>
 
 #include <deque>

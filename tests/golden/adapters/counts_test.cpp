@@ -1,5 +1,6 @@
 // golden/methods/counts.json: trainable parameters on the widths of published models, no weights needed.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
 #include "adapters/adapter_set.h"

@@ -1,5 +1,7 @@
 // golden/methods/layer: one adapted projection, every output, gradient and routing number, in float64 and float32.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 
 #include "adapters/gate_losses.h"

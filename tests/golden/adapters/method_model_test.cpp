@@ -1,6 +1,7 @@
 // golden/methods/model: a tiny Llama with an adapter, logits, first gradients and twenty steps, in float64 and float32.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "../models/model_runs.h"

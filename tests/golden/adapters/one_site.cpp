@@ -1,6 +1,6 @@
 #include "one_site.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 namespace morex::test {
 namespace {

@@ -1,6 +1,6 @@
 // golden/models/*/adapters: adapters as PEFT wrote them, on models as Hugging Face wrote them.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include "../models/model_runs.h"

@@ -1,6 +1,7 @@
 #include "training_run.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "ops/flat_adamw.h"
 

@@ -1,5 +1,8 @@
 // Losses (and gradients) of prepared training examples: alone, packed, and accumulated in different splits.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // GGUF models against their Hugging Face twins, and broken ones.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>

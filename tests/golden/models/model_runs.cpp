@@ -1,6 +1,8 @@
 #include "golden/models/model_runs.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 
 #include <iostream>
 

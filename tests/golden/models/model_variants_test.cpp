@@ -1,5 +1,7 @@
 // Every variant of golden/models: logits, hidden states, gradients, padding, packing and generation.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"

@@ -1,5 +1,8 @@
 // The real base: SmolLM2-135M-Instruct from its GGUF file against Hugging Face's numbers.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,7 @@
 // A small real model, stored in float32 and in bfloat16, against an independent float64 forward.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "base/json.h"

@@ -1,5 +1,5 @@
 // Token-normalised accumulation: loss and gradients do not depend on how eight samples are cut into micro-batches.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

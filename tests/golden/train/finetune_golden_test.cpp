@@ -1,7 +1,8 @@
 // 20 steps of LoRA on the real SmolLM2-135M-Instruct against Hugging Face + PEFT: losses, gradient norms, and the
 // trained matrices. Cases are found by listing golden/smollm2/finetune: lora_MODE.json beside batches.json.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,6 +1,8 @@
 #include "random_tree.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
 #include <rapidcheck.h>
 
 #include "base/random.h"

@@ -1,5 +1,10 @@
 // S'MoRE over random configurations: against the naive form, central differences, invariances, counts.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/flip.h>
+#include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 

@@ -1,5 +1,6 @@
 // Random shapes, masks and numbers: the optimiser against scalar code, attention against its reference.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 

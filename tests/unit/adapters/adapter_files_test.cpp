@@ -1,6 +1,7 @@
 #include "adapters/adapter_files.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include "base/files.h"

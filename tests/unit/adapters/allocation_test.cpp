@@ -1,5 +1,8 @@
 // What S'MoRE allocates: nothing of the size tokens x experts x width, and little that outlives the forward pass.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/sin.h>
+#include <ATen/ops/zeros.h>
 #include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 

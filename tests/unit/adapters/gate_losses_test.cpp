@@ -1,6 +1,8 @@
 #include "adapters/gate_losses.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 namespace morex::adapters {

@@ -1,6 +1,8 @@
 // The projections of a small two-layer decoder, with fixed numbers.
 #pragma once
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/sin.h>
 
 #include <string>
 #include <vector>

@@ -1,5 +1,7 @@
 // Runs the structure that docs/add_a_method.md builds.
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/mm.h>
+#include <ATen/ops/randn.h>
 #include <gtest/gtest.h>
 
 #include "adapters/bank_adapter.h"

@@ -1,6 +1,11 @@
 #include "fakes.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/nll_loss.h>
+#include <ATen/ops/tensor.h>
 
 #include "base/error.h"
 #include "base/random.h"

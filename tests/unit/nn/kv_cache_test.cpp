@@ -1,6 +1,9 @@
 #include "nn/kv_cache.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include "support/golden_tensors.h"

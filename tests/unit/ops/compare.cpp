@@ -1,5 +1,8 @@
 #include "unit/ops/compare.h"
 
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "base/random.h"

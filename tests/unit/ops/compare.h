@@ -1,6 +1,6 @@
 // Runs an op and its reference twin on the same numbers and compares outputs and all gradients.
 #pragma once
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 #include <gtest/gtest.h>
 
 #include <functional>

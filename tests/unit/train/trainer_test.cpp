@@ -1,7 +1,8 @@
 // Whole runs on a tiny model: what they write, what they refuse, and that nothing is lost.
 #include "train/trainer.h"
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
