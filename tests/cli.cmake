@@ -2,8 +2,6 @@ morex_add_test(NAME cli_test LABEL unit TORCH
   SOURCES unit/cli/yaml_test.cpp unit/cli/failure_test.cpp unit/cli/output_test.cpp
   LINK morex_cli)
 
-morex_add_test(NAME cli_golden_test LABEL golden TORCH SOURCES golden/cli/gguf_tokenizer_test.cpp LINK morex_cli)
-
 # The program as its users see it: a process, its files, its exit code.
 add_library(morex_e2e_support STATIC e2e/process.cpp e2e/child_process.cpp e2e/case_file.cpp)
 target_link_libraries(morex_e2e_support PRIVATE morex_warnings PUBLIC morex_test_support)

@@ -9,9 +9,10 @@
 
 namespace morex {
 
-Progress::Progress(std::string what, int64_t total, bool quiet)
+Progress::Progress(std::string what, int64_t total, bool quiet, int64_t before)
     : what_(std::move(what)),
       total_(total),
+      before_(before),
       quiet_(quiet),
       terminal_(isatty(STDERR_FILENO) == 1),
       start_(std::chrono::steady_clock::now()),
@@ -41,8 +42,9 @@ void Progress::draw(bool last) {
   std::string line = total_ > 0 ? fmt::format("{}  {}/{}", what_, done_, total_) : fmt::format("{}  {}", what_, done_);
   if (!detail_.empty()) line += "  " + detail_;
   line += "  " + format_duration(elapsed.count());
-  if (!last && total_ > 0 && done_ > 0)
-    line += "<" + format_duration(elapsed.count() / static_cast<double>(done_) * static_cast<double>(total_ - done_));
+  const int64_t here = done_ - before_;
+  if (!last && total_ > 0 && here > 0)
+    line += "<" + format_duration(elapsed.count() / static_cast<double>(here) * static_cast<double>(total_ - done_));
   if (terminal_) {
     std::fprintf(stderr, "\r\x1b[K%s%s", line.c_str(), last ? "\n" : "");
   } else {

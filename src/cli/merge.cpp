@@ -14,6 +14,7 @@
 #include "cli/loading.h"
 #include "cli/output.h"
 #include "nn/tensor_file.h"
+#include "text/tokenizer_files.h"
 
 namespace morex::cli {
 
@@ -57,12 +58,13 @@ void run(const MergeOptions& options, const Globals& globals) {
   MOREX_CHECK(reason.empty(), ErrorKind::kConfig, "[{}] cannot be merged: {}", options.model.adapter, reason);
   loaded.adapter->merge_into_base();
   const at::ScalarType dtype = stored_type(options.save_dtype, loaded.model->config().stored_dtype);
+  const std::string config = config_text(loaded.model->config(), dtype_name(dtype));
   const fs::path folder = options.output;
   make_directories(folder);
   // config.json last: without it the folder is no model.
-  write_tokenizer_files(options.model.model, folder);
+  text::write_tokenizer_files(options.model.model, folder);
   save_weights(*loaded.model, folder / "model.safetensors", dtype);
-  write_config(loaded.model->config(), dtype_name(dtype), folder);
+  write_text_file(folder / "config.json", config);
 }
 
 }  // namespace

@@ -2,27 +2,22 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include <array>
 #include <utility>
 #include <vector>
 
 #include "base/files.h"
 #include "nn/tensor_file.h"
+#include "text/tokenizer_files.h"
 
 namespace morex::train {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Files beside the weights that a Hugging Face model folder needs, copied when the base or tokenizer has them.
-constexpr std::array kCompanions = {"generation_config.json",  "tokenizer.json",    "tokenizer_config.json",
-                                    "special_tokens_map.json", "vocab.json",        "merges.txt",
-                                    "tokenizer.model",         "added_tokens.json", "chat_template.jinja"};
-
 class FullTrainable final : public Trainable {
  public:
-  FullTrainable(models::CausalLm& model, const Runtime& runtime, std::vector<fs::path> sources)
-      : config_(model.config().source), sources_(std::move(sources)) {
+  FullTrainable(models::CausalLm& model, const Runtime& runtime, fs::path tokenizer)
+      : config_(model.config().source), tokenizer_(std::move(tokenizer)) {
     for (const models::NamedWeight& weight : model.weights()) {
       nn::LeafOptions options;
       options.decay = weight.slot->dim() > 1;
@@ -53,12 +48,7 @@ class FullTrainable final : public Trainable {
     for (const nn::NamedView& view : store_.views()) tensors.emplace_back(view.name, store_.named_value(view));
     nn::save_tensors(parameter_file(folder), tensors, {{"format", "pt"}});
     write_text_file(folder / "config.json", config_.dump(2) + "\n");
-    for (const char* name : kCompanions)
-      for (const fs::path& source : sources_)
-        if (fs::is_regular_file(source / name)) {
-          write_text_file(folder / name, read_text_file(source / name));
-          break;
-        }
+    if (!tokenizer_.empty()) text::write_tokenizer_files(tokenizer_, folder);
   }
   fs::path parameter_file(const fs::path& folder) const override { return folder / "model.safetensors"; }
 
@@ -75,12 +65,8 @@ class FullTrainable final : public Trainable {
  private:
   nn::ParameterStore store_;
   Json config_;
-  std::vector<fs::path> sources_;
+  fs::path tokenizer_;  // where it is taken from; empty: nowhere
 };
-
-bool has_tokenizer(const fs::path& folder) {
-  return fs::is_regular_file(folder / "tokenizer.json") || fs::is_regular_file(folder / "vocab.json");
-}
 
 }  // namespace
 
@@ -90,17 +76,15 @@ std::unique_ptr<Trainable> make_full_trainable(const Recipe& recipe, const Runti
       model.config().rope_scaling.frequency_divisors.empty(), ErrorKind::kConfig,
       "[full] the base's rope_freqs.weight has no place in the config.json of the trained model. Hint: take the "
       "base as a Hugging Face folder.");
-  const auto folder_of = [](const fs::path& path) { return fs::is_directory(path) ? path : path.parent_path(); };
-  std::vector<fs::path> sources;
-  if (!recipe.tokenizer_name_or_path.empty()) sources.push_back(folder_of(recipe.tokenizer_name_or_path));
-  sources.push_back(folder_of(recipe.model_name_or_path));
-  bool found = false;
-  for (const fs::path& source : sources) found = found || has_tokenizer(source);
-  if (!found)
-    warnings.add("no_tokenizer_files",
-                 "[full] the trained model is saved without a tokenizer, because the base has "
-                 "none in files of its own. Give tokenizer_name_or_path when using it.");
-  return std::make_unique<FullTrainable>(model, runtime, std::move(sources));
+  fs::path tokenizer =
+      recipe.tokenizer_name_or_path.empty() ? recipe.model_name_or_path : recipe.tokenizer_name_or_path;
+  const std::string problem = text::why_no_tokenizer_files(tokenizer);
+  if (!problem.empty()) {
+    warnings.add("no_tokenizer_files", "[full] the trained model is saved without a tokenizer: " + problem +
+                                           ". Give tokenizer_name_or_path when using it.");
+    tokenizer.clear();
+  }
+  return std::make_unique<FullTrainable>(model, runtime, std::move(tokenizer));
 }
 
 }  // namespace morex::train

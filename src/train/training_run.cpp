@@ -107,7 +107,7 @@ bool TrainingRun::due(int64_t every) const {
 }
 
 TrainResult TrainingRun::run() {
-  progress_ = std::make_unique<Progress>("train", schedule_.total_steps, quiet_);
+  progress_ = std::make_unique<Progress>("train", schedule_.total_steps, quiet_, state_.step);
   if (state_.evaluation_pending) {
     state_.evaluation_pending = false;
     evaluate();

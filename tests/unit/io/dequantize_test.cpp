@@ -67,10 +67,11 @@ TEST(Dequantize, five_bit_blocks) {
 }
 
 TEST(Dequantize, eight_bit_blocks) {
-  std::string quants(32, '\0');
-  quants[0] = static_cast<char>(-128);
-  quants[31] = 127;
-  const std::vector<float> out = convert(8, raw(kSubnormal) + quants, 32);
+  std::string block = raw(kSubnormal);
+  block.resize(2 + 32, '\0');
+  block[2] = static_cast<char>(-128);
+  block[33] = 127;
+  const std::vector<float> out = convert(8, block, 32);
   EXPECT_EQ(out[0], std::ldexp(-128.0f, -24));
   EXPECT_EQ(out[31], std::ldexp(127.0f, -24));
 }

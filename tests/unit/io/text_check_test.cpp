@@ -25,7 +25,9 @@ TEST(TextCheck, printable_is_short_one_line_and_utf8) {
   const std::string shown = printable(std::string(5000, 'x'));
   EXPECT_LT(shown.size(), 130u);
   EXPECT_TRUE(shown.ends_with("…"));
-  EXPECT_TRUE(is_utf8(printable(std::string(119, 'x') + "é…")));
+  std::string cut_inside(119, 'x');
+  cut_inside.append("é…");
+  EXPECT_TRUE(is_utf8(printable(cut_inside)));
 }
 
 }  // namespace

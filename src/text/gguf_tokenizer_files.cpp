@@ -1,4 +1,4 @@
-#include "cli/gguf_tokenizer.h"
+#include "text/gguf_tokenizer_files.h"
 
 #include <string>
 #include <vector>
@@ -8,13 +8,13 @@
 #include "base/json.h"
 #include "text/gguf_tokenizer.h"
 
-namespace morex::cli {
+namespace morex::text {
 
 namespace {
 
-OrderedJson added_tokens(const text::TokenizerSpec& spec) {
+OrderedJson added_tokens(const TokenizerSpec& spec) {
   OrderedJson added = OrderedJson::array();
-  for (const text::AddedToken& token : spec.added_tokens) {
+  for (const AddedToken& token : spec.added_tokens) {
     added.push_back({{"id", token.id},
                      {"content", token.content},
                      {"single_word", token.single_word},
@@ -29,7 +29,7 @@ OrderedJson added_tokens(const text::TokenizerSpec& spec) {
 OrderedJson ordered(const Json& value) { return OrderedJson::parse(value.dump()); }
 
 OrderedJson tokenizer_json(const io::GgufFile& file, const std::vector<std::string>& tokens) {
-  const text::TokenizerSpec spec = text::read_gguf_tokenizer(file);
+  const TokenizerSpec spec = read_gguf_tokenizer(file);
   OrderedJson vocabulary = OrderedJson::object();
   // Appended without a search: an ordered object looks keys up one by one.
   auto& entries = vocabulary.get_ref<OrderedJson::object_t&>();
@@ -69,16 +69,21 @@ OrderedJson tokenizer_config(const io::GgufFile& file, const std::vector<std::st
 
 }  // namespace
 
-void write_gguf_tokenizer(const io::GgufFile& file, const std::filesystem::path& folder) {
-  const std::string where = file.path().string();
+std::string why_not_writable(const io::GgufFile& file) {
   const std::string model = file.has("tokenizer.ggml.model") ? file.get_string("tokenizer.ggml.model") : "none";
-  MOREX_CHECK(model == "gpt2", ErrorKind::kConfig,
-              "[{}] the tokenizer must be byte-level BPE (gpt2) to be written as tokenizer.json, got '{}'. Hint: merge "
-              "on the Hugging Face folder of the same model",
-              where, model);
+  if (model == "gpt2") return "";
+  return fmt::format(
+      "[{}] the tokenizer must be byte-level BPE (gpt2) to be written as tokenizer.json, got '{}'. Hint: take the "
+      "Hugging Face folder of the same model",
+      file.path().string(), model);
+}
+
+void write_gguf_tokenizer(const io::GgufFile& file, const std::filesystem::path& folder) {
+  const std::string problem = why_not_writable(file);
+  if (!problem.empty()) fail(ErrorKind::kConfig, "{}", problem);
   const std::vector<std::string> tokens = file.get_strings("tokenizer.ggml.tokens");
   write_text_file(folder / "tokenizer.json", tokenizer_json(file, tokens).dump() + "\n");
   write_text_file(folder / "tokenizer_config.json", tokenizer_config(file, tokens).dump(2) + "\n");
 }
 
-}  // namespace morex::cli
+}  // namespace morex::text

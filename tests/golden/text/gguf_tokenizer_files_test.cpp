@@ -1,5 +1,5 @@
-// The tokenizer.json that merging writes from a .gguf file gives the ids of the model's own tokenizer, all exact.
-#include "cli/gguf_tokenizer.h"
+// The tokenizer.json written from a .gguf file gives the ids of the model's own tokenizer, all exact.
+#include "text/gguf_tokenizer_files.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include "support/paths.h"
 #include "text/tokenizer.h"
 
-namespace morex::cli {
+namespace morex::text {
 namespace {
 
 namespace fs = std::filesystem;
@@ -20,7 +20,7 @@ TEST(GgufTokenizer, Smollm2_written_as_json_encodes_alike) {
   }
   const fs::path folder = test::scratch_dir("gguf_tokenizer");
   write_gguf_tokenizer(*io::GgufFile::open(test::smollm2_gguf()), folder);
-  const auto tokenizer = text::Tokenizer::load(folder);
+  const auto tokenizer = Tokenizer::load(folder);
   io::JsonlReader reader(cases);
   int64_t compared = 0;
   for (Json row; reader.next(row); ++compared) {
@@ -30,7 +30,7 @@ TEST(GgufTokenizer, Smollm2_written_as_json_encodes_alike) {
     EXPECT_EQ(tokenizer->decode(ids, false), row.value("decoded", text)) << "line " << reader.line_number();
   }
   EXPECT_GT(compared, 0);
-  const auto original = text::Tokenizer::load(test::smollm2_gguf());
+  const auto original = Tokenizer::load(test::smollm2_gguf());
   EXPECT_EQ(tokenizer->chat_template(), original->chat_template());
   EXPECT_EQ(tokenizer->eos_id(), original->eos_id());
   EXPECT_EQ(tokenizer->bos_id(), original->bos_id());
@@ -39,4 +39,4 @@ TEST(GgufTokenizer, Smollm2_written_as_json_encodes_alike) {
 }
 
 }  // namespace
-}  // namespace morex::cli
+}  // namespace morex::text
