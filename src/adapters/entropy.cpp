@@ -20,8 +20,8 @@ EntropyForm read_entropy_form(const JsonReader& options) {
   form.type = type == "renyi" ? EntropyForm::Type::kRenyi : EntropyForm::Type::kTsallis;
   form.index = options.get_or<double>("entropy_index", form.index);
   form.eps = options.get_or<double>("entropy_eps", form.eps);
-  MOREX_CHECK(std::isfinite(form.index) && form.index > 0.0, ErrorKind::kConfig,
-              "[{}] entropy_index must be a positive number, got {}", options.where(), form.index);
+  MOREX_CHECK(std::isfinite(form.index), ErrorKind::kConfig, "[{}] entropy_index must be a finite number, got {}",
+              options.where(), form.index);
   MOREX_CHECK(std::isfinite(form.eps) && form.eps >= 0.0, ErrorKind::kConfig,
               "[{}] entropy_eps must be a finite number, at least 0, got {}", options.where(), form.eps);
   return form;

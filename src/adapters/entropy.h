@@ -14,7 +14,7 @@ struct EntropyForm {
   bool operator==(const EntropyForm&) const = default;
 };
 
-// Reads entropy_type ("tsallis" or "renyi"), entropy_index (above 0) and entropy_eps. Throws Error(kConfig).
+// Reads entropy_type ("tsallis" or "renyi"), entropy_index and entropy_eps. Throws Error(kConfig).
 EntropyForm read_entropy_form(const JsonReader& options);
 
 // pi [n, E] -> [n], with p = pi + eps:

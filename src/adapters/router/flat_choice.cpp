@@ -31,7 +31,9 @@ at::Tensor selection(const Chosen& chosen, const at::Tensor& pi) {
 void keep_details(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& logits, Recorder& recorder) {
   recorder.details.emplace_back("logits", logits);
   recorder.details.emplace_back("pi", pi);
-  recorder.details.emplace_back("g", dense_weights(chosen, pi.size(1)));
+  const at::Tensor weights = dense_weights(chosen, pi.size(1));
+  const bool full = chosen.overflow.defined();  // such a row's weight is none of an expert's
+  recorder.details.emplace_back("g", full ? weights * chosen.overflow.logical_not().unsqueeze(1) : weights);
   if (chosen.ids.defined()) recorder.details.emplace_back("ids", chosen.ids);
   if (chosen.entropy.defined()) recorder.details.emplace_back("entropy", chosen.entropy);
   if (chosen.overflow.defined()) recorder.details.emplace_back("overflow", chosen.overflow.to(at::kLong));

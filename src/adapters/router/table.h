@@ -33,11 +33,13 @@ std::unique_ptr<FlatChoice> make_softmax_choice(const MakeChoice& from);
 std::unique_ptr<FlatChoice> make_top_k_choice(const MakeChoice& from);
 int64_t top_k_picks(const Json& options);
 
+bool mixture_gives(GateKind kind);
+bool mixture_fills_all(const Json& options);
 std::unique_ptr<Router> make_mixture_of_routers(const MakeRouter& from);
 int64_t mixture_picks(const Json& options);
 
 inline constexpr RouterKind kRouters[] = {
-    {"mixture_of_routers", flat_gives, flat_fills_all, make_mixture_of_routers, nullptr, mixture_picks},
+    {"mixture_of_routers", mixture_gives, mixture_fills_all, make_mixture_of_routers, nullptr, mixture_picks},
     {"entropy", flat_gives, flat_fills_all, make_flat_router, make_entropy_choice},
     {"noisy_top_k", flat_gives, flat_fills_all, make_flat_router, make_noisy_top_k_choice, top_k_picks},
     {"none", no_router_gives, no_router_fills_all, make_no_router},
