@@ -1,7 +1,6 @@
 #include "cli/loading.h"
 
-#include <CLI/CLI.hpp>
-
+#include "cli/options.h"
 #include "io/gguf.h"
 #include "train/runtime.h"
 
@@ -15,16 +14,14 @@ bool is_gguf(const fs::path& path) { return path.extension() == ".gguf" && !fs::
 
 }  // namespace
 
-void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_adapter) {
-  command.add_option("--model", arguments.model, "Hugging Face folder or .gguf file")->required();
-  if (with_adapter) command.add_option("--adapter", arguments.adapter, "Adapter folder; without it the bare base runs");
-  command.add_option("--tokenizer", arguments.tokenizer, "Tokenizer folder or file (default: the model's own)");
-  command.add_option("--dtype", arguments.dtype, "Of the base's weights and activations")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}))
-      ->capture_default_str();
-  command.add_option("--device", arguments.device, "Where to compute")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
+void add_model_options(Command command, ModelArguments& arguments, bool with_adapter) {
+  command.option("--model", arguments.model, "Hugging Face folder or .gguf file").required();
+  if (with_adapter) command.option("--adapter", arguments.adapter, "Adapter folder; without it the bare base runs");
+  command.option("--tokenizer", arguments.tokenizer, "Tokenizer folder or file (default: the model's own)");
+  command.option("--dtype", arguments.dtype, "Of the base's weights and activations")
+      .choices({"auto", "float32", "bfloat16", "float64"})
+      .show_default();
+  command.option("--device", arguments.device, "Where to compute").choices({"auto", "cpu", "cuda"}).show_default();
 }
 
 LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer) {

@@ -11,11 +11,9 @@
 #include "models/causal_lm.h"
 #include "text/tokenizer.h"
 
-namespace CLI {
-class App;
-}
-
 namespace morex::cli {
+
+class Command;
 
 // The options of every command that runs a model.
 struct ModelArguments {
@@ -23,7 +21,7 @@ struct ModelArguments {
   std::string dtype = "auto", device = "auto";
 };
 
-void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_adapter = true);
+void add_model_options(Command command, ModelArguments& arguments, bool with_adapter = true);
 
 struct LoadedModel {
   // The adapter is destroyed first: it points into the model's slots.
