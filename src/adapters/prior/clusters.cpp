@@ -1,8 +1,8 @@
 // T-REX's intuition (arXiv 2404.08985, official code), for any router: a sequence's similarity s to K cluster
 // centroids, one per gate, is added to what the router gives:
 //   m = c_r·ω·g + c_p·(1 − ω)·s,  ω = σ(κ·w)
-// with one learned number w per module. A sparse choice stays sparse: only the chosen gates get their s. A tree is
-// weighed at its top level. Parameters: 1.
+// with one learned number w per module. DEVIATION (no official form beyond T-REX's dense pairs): a sparse choice stays
+// sparse: only the chosen gates get their s. A tree is weighed at its top level. Parameters: 1.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/gather.h>
@@ -55,6 +55,7 @@ class Clusters : public Prior {
   }
 
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
+  int64_t clusters() const override { return options_.use_scores ? gates_ : 0; }
   at::Tensor before_choice(const at::Tensor& logits, int64_t, const std::vector<at::Tensor>&,
                            const TokenRows&) const override {
     return logits;
