@@ -25,6 +25,7 @@ void add_generate(Command program, Globals& globals);
 void add_inspect(Command program, Globals& globals);
 void add_merge(Command program, Globals& globals);
 void add_tokenize(Command program, Globals& globals);
+void add_cluster(Command program, Globals& globals);
 void add_doctor(Command program, Globals& globals);
 
 // The parts of `inspect`.

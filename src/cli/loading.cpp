@@ -1,6 +1,7 @@
 #include "cli/loading.h"
 
 #include "cli/options.h"
+#include "eval/cluster_reader.h"
 #include "io/gguf.h"
 #include "train/runtime.h"
 
@@ -9,6 +10,23 @@ namespace morex::cli {
 namespace fs = std::filesystem;
 
 namespace {
+
+// An adapter whose gates depend on the prompt's clusters brings their centroids.
+void read_clusters(LoadedModel& loaded, const fs::path& adapter) {
+  const std::vector<int64_t> counts = loaded.adapter->cluster_counts();
+  if (counts.empty()) return;
+  const fs::path file = adapter / eval::kClusterFile;
+  models::CausalLm* model = loaded.model.get();
+  eval::Clusters clusters = eval::load_clusters(file);
+  eval::check_clusters(clusters, counts, model->digest(), model->config().hidden_size, file.string());
+  loaded.prompts = std::make_unique<eval::ClusterReader>(
+      *model, std::move(clusters), [set = loaded.adapter.get()](const std::function<void()>& body) {
+        set->detach();
+        body();
+        set->attach();
+      });
+  model->set_prompt_reader(loaded.prompts.get());
+}
 
 bool is_gguf(const fs::path& path) { return path.extension() == ".gguf" && !fs::is_directory(path); }
 
@@ -40,6 +58,7 @@ LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& war
   loaded.adapter = adapters::AdapterSet::load(arguments.adapter, loaded.model->slots(), base, runtime.parameter_dtype(),
                                               runtime.device, warnings);
   loaded.adapter->attach();
+  read_clusters(loaded, arguments.adapter);
   return loaded;
 }
 

@@ -28,6 +28,7 @@ struct LoadedModel {
   std::unique_ptr<models::CausalLm> model;
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<adapters::AdapterSet> adapter;  // attached; null without --adapter
+  std::unique_ptr<nn::PromptReader> prompts;      // of an adapter that needs cluster scores
 };
 
 // Loads all three, the base in the type that training would choose, and sets the number of threads (0: all cores).

@@ -79,6 +79,7 @@ int run_program(int argc, char** argv) {
   add_inspect(commands, globals);
   add_merge(commands, globals);
   add_tokenize(commands, globals);
+  add_cluster(commands, globals);
   add_doctor(commands, globals);
   try {
     prepare_process();
