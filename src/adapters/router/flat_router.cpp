@@ -13,7 +13,7 @@ namespace {
 class FlatRouter : public Router {
  public:
   FlatRouter(const MakeRouter& from, std::unique_ptr<FlatChoice> choice)
-      : experts_(from.shape.levels[0].experts), d_in_(from.site.d_in), choice_(std::move(choice)) {
+      : experts_(gate_count(from.shape)), d_in_(from.site.d_in), choice_(std::move(choice)) {
     tensors_ = {{"moe_gate.weight", Place::kRoute, {experts_, d_in_}, gate_init(from.options, d_in_)}};
     append_choice_tensors(*choice_, experts_, tensors_);
   }
@@ -47,7 +47,7 @@ class FlatRouter : public Router {
 
 }  // namespace
 
-bool flat_gives(GateKind kind) { return kind == GateKind::kFlat; }
+bool flat_gives(GateKind kind) { return kind == GateKind::kFlat || kind == GateKind::kPairs; }
 bool flat_fills_all(const Json&) { return false; }
 
 Init gate_init(const Json& options, int64_t d_in) {
@@ -69,7 +69,7 @@ void append_choice_tensors(const FlatChoice& choice, int64_t first, std::vector<
 std::unique_ptr<Router> make_flat_router(const MakeRouter& from) {
   const auto kind = JsonReader(from.options, "router", ErrorKind::kConfig).get<std::string>("kind");
   return std::make_unique<FlatRouter>(
-      from, find_router(kind, "router").choice({from.options, from.shape.levels[0].experts, from.site, from.warnings}));
+      from, find_router(kind, "router").choice({from.options, gate_count(from.shape), from.site, from.warnings}));
 }
 
 }  // namespace morex::adapters

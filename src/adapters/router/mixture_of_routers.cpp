@@ -15,7 +15,7 @@ namespace {
 class MixtureOfRouters : public Router {
  public:
   MixtureOfRouters(const MakeRouter& from, MixtureOptions options, std::unique_ptr<FlatChoice> choice)
-      : options_(options), experts_(from.shape.levels[0].experts), d_in_(from.site.d_in), choice_(std::move(choice)) {
+      : options_(options), experts_(gate_count(from.shape)), d_in_(from.site.d_in), choice_(std::move(choice)) {
     const Init start = gate_init(wrapped_router(from.options), d_in_);
     for (int64_t n = 0; n < options_.routers; ++n)
       tensors_.push_back(
@@ -74,7 +74,7 @@ Gates MixtureOfRouters::route(const at::Tensor& u, const std::vector<at::Tensor>
 
 }  // namespace
 
-bool mixture_gives(GateKind kind) { return kind == GateKind::kFlat || kind == GateKind::kTree; }
+bool mixture_gives(GateKind kind) { return kind != GateKind::kNone; }
 
 bool mixture_fills_all(const Json& options) {
   const Json& wrapped = wrapped_router(options);
@@ -100,7 +100,7 @@ std::unique_ptr<Router> make_mixture_of_routers(const MakeRouter& from) {
   MOREX_CHECK(kind.choice != nullptr, ErrorKind::kConfig,
               "[router] mixture_of_routers at {} wraps a router of one flat pool, {} is none", from.site.module,
               kind.name);
-  auto choice = kind.choice({wrapped, from.shape.levels[0].experts, from.site, from.warnings});
+  auto choice = kind.choice({wrapped, gate_count(from.shape), from.site, from.warnings});
   MOREX_CHECK(!choice->whole_sequences() || options.select == MixtureOptions::Select::kMixThenTopK, ErrorKind::kConfig,
               "[router] a router with a capacity must choose after mixing: select must be mix_then_topk with router {}",
               kind.name);

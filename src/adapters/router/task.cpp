@@ -66,7 +66,7 @@ std::unique_ptr<Router> make_task_router(const MakeRouter& from) {
   const auto tasks = options.get<int64_t>("tasks"), width = options.get_or<int64_t>("task_dim", 64);
   MOREX_CHECK(tasks >= 1, ErrorKind::kConfig, "[router] tasks must be at least 1, got {}", tasks);
   MOREX_CHECK(width >= 1, ErrorKind::kConfig, "[router] task_dim must be at least 1, got {}", width);
-  return std::make_unique<TaskRouter>(from.shape.levels[0].experts, tasks, width);
+  return std::make_unique<TaskRouter>(gate_count(from.shape), tasks, width);
 }
 
 }  // namespace morex::adapters

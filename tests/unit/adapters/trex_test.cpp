@@ -224,6 +224,25 @@ TEST(Trex, Top_k_over_all_pairs_is_dense_and_fewer_keep_the_largest) {
   EXPECT_TRUE(two.detail("m").ne(0).sum(1).eq(2).all().item<bool>());
 }
 
+TEST(Trex, Other_routers_weigh_pairs_as_well) {
+  const at::Tensor x = filler(0.5, {4, 7}), scores = filler(0.6, {1, 6});
+  for (const Json& router : {Json{{"kind", "top_k"}, {"top_k", 2}}, Json{{"kind", "softmax"}},
+                             Json{{"kind", "mixture_of_routers"}, {"router", {{"kind", "pair_softmax"}}}}}) {
+    Json recipe = trex(2, 3);
+    recipe["router"] = router;
+    Trex t(recipe, filler(0.1, {5, 7}));
+    t.site.set->initialize(3);
+    t.set("lora_B.weight", filler(0.3, {5, 3}));
+    const at::Tensor y = t.forward(x, scores);
+    y.square().sum().backward();
+    for (const std::string& name : t.site.names())
+      if (name.starts_with("moe_gate.")) {
+        EXPECT_FALSE(t.site.grad(name).eq(0).all().item<bool>()) << router.dump() << " " << name;
+      }
+    EXPECT_EQ(t.detail("m").size(1), router["kind"] == "top_k" ? 2 : 6);
+  }
+}
+
 TEST(Trex, A_chunked_middle_gives_the_same) {
   // More tokens than one chunk holds.
   Random t(trex(2, 3), 2, 3);
