@@ -112,7 +112,9 @@ at::Tensor localized_loss(const nn::GateReport& gate, double delta) {
               "[losses] localized needs sample_types, one of 0 and 1 for each of the {} sequences", sums.size(0));
   const at::Tensor second = at::ge(at::arange(experts, gate.sample_types.options()), experts / 2);  // [E]
   const at::Tensor own = gate.sample_types.reshape({-1, 1}).eq(1).logical_xor(second);              // [B, E]
-  return squared_variation(sums * (own.to(sums.scalar_type()) * (2.0 * delta) + (1.0 - delta)));
+  // The official code holds I in float32, in a float64 run too.
+  const double high = static_cast<float>(1.0 + delta), low = static_cast<float>(1.0 - delta);
+  return squared_variation(sums * (own.to(sums.scalar_type()) * (high - low) + low));
 }
 
 at::Tensor form_loss(const GateLoss& loss, const std::vector<const nn::GateReport*>& gates) {
