@@ -12,6 +12,6 @@ morex_add_test(NAME adapters_property_test LABEL property TORCH LINK morex_adapt
 morex_add_test(NAME adapters_test LABEL unit TORCH LINK morex_adapters
   SOURCES golden/adapters/one_site.cpp unit/adapters/spec_vectors_test.cpp unit/adapters/method_config_test.cpp
           unit/adapters/targets_test.cpp unit/adapters/adapter_files_test.cpp unit/adapters/bank_adapter_test.cpp
-          unit/adapters/gate_losses_test.cpp unit/adapters/flat_router_test.cpp unit/adapters/lora_variants_test.cpp
+          unit/adapters/gate_losses_test.cpp unit/adapters/flat_router_test.cpp unit/adapters/official_names_test.cpp unit/adapters/lora_variants_test.cpp
           unit/adapters/ffn_experts_test.cpp unit/adapters/allocation_test.cpp
           unit/adapters/trex_test.cpp unit/adapters/clusters_prior_test.cpp)
