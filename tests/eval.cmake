@@ -3,7 +3,7 @@ morex_add_test(NAME eval_test LABEL unit TORCH LINK morex_eval
           unit/eval/sampling_test.cpp unit/eval/text_stream_test.cpp unit/eval/choice_metrics_test.cpp
           unit/eval/choice_tasks_test.cpp unit/eval/requests_test.cpp unit/eval/scoring_test.cpp
           unit/eval/generate_test.cpp unit/eval/loss_test.cpp unit/eval/tasks_test.cpp
-          unit/eval/exact_match_test.cpp)
+          unit/eval/exact_match_test.cpp unit/eval/clusters_test.cpp)
 morex_add_test(NAME eval_property_test LABEL property TORCH LINK morex_eval
   SOURCES unit/eval/fakes.cpp property/eval/eval_property_test.cpp)
 morex_add_test(NAME eval_golden_test LABEL golden TORCH LINK morex_eval

@@ -56,10 +56,9 @@ Json read_peft_lora(const JsonReader& config, Warnings& warnings) {
     fail(ErrorKind::kFormat, "[{}] {}: {} is not supported", config.where(), key, what);
   };
   if (config.get_or<std::string>("bias", "none") != "none") refuse("bias", "training the base's biases");
-  if (!is_off(config.raw("use_dora"))) refuse("use_dora", "DoRA");
   if (!is_off(config.raw("modules_to_save"))) refuse("modules_to_save", "training whole modules beside LoRA");
   const Json& start = config.raw("init_lora_weights");
-  for (const char* moved : {"pissa", "olora", "corda", "loftq", "lora_ga"}) {
+  for (const char* moved : {"pissa_niter", "olora", "corda", "loftq", "lora_ga"}) {
     if (start.is_string() && start.get<std::string>().starts_with(moved))
       refuse("init_lora_weights", "'" + start.get<std::string>() + "', which changes the base's weights,");
   }
@@ -67,6 +66,7 @@ Json read_peft_lora(const JsonReader& config, Warnings& warnings) {
                                                  "lora_alpha",
                                                  "lora_dropout",
                                                  "use_rslora",
+                                                 "use_dora",
                                                  "target_modules",
                                                  "rank_pattern",
                                                  "exclude_modules",
@@ -85,6 +85,7 @@ Json read_peft_lora(const JsonReader& config, Warnings& warnings) {
                    fmt::format("[{}] {} = {} is not known and has no effect", config.where(), key, value.dump()));
     }
   }
+  if (start == Json("pissa")) method["init_lora_weights"] = start;
   MOREX_CHECK(method.contains("target_modules"), ErrorKind::kFormat, "[{}] target_modules is missing", config.where());
   return method;
 }
@@ -165,7 +166,7 @@ Json peft_lora_config(const Json& method, const std::vector<std::string>& target
                  {"bias", "none"},
                  {"fan_in_fan_out", false},
                  {"modules_to_save", nullptr},
-                 {"use_dora", false},
+                 {"use_dora", experts.value("use_dora", Json(false))},
                  {"r", experts.value("r", Json(8))},
                  {"lora_alpha", experts.value("lora_alpha", Json(8))},
                  {"lora_dropout", experts.value("lora_dropout", Json(0.0))},

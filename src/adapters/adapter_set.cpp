@@ -8,8 +8,9 @@
 #include <set>
 
 #include "adapters/adapter_files.h"
-#include "adapters/bank_adapter.h"
-#include "adapters/method_config.h"
+#include "adapters/make_site.h"
+#include "adapters/plain_entry.h"
+#include "adapters/structure/pissa.h"
 #include "base/strings.h"
 
 namespace morex::adapters {
@@ -17,41 +18,15 @@ namespace {
 
 std::string last_component(const std::string& module) { return module.substr(module.rfind('.') + 1); }
 
-// The three axes of one entry at one site, with the checks that they fit.
-BankSite make_site(const MethodEntry& entry, const nn::LinearGroup& group, size_t index, Warnings& warnings) {
-  const nn::LinearMember& member = group.members[index];
-  BankSite made;
-  made.site = {member.module, group.layer, member.weight.in_features(), member.weight.out_features()};
-  made.member = &member;
-  made.member_index = static_cast<int64_t>(index);
-  const auto kind = [](const Json& axis, const char* where) {
-    return JsonReader(axis, where, ErrorKind::kConfig).get<std::string>("kind");
-  };
-  const StructureKind& structure = find_structure(kind(entry.experts, "experts"), "experts");
-  const RouterKind& router = find_router(kind(entry.router, "router"), "router");
-  const PriorKind& prior = find_prior(kind(entry.prior, "prior"), "prior");
-
-  made.structure =
-      structure.make({entry.experts_of(member.module), made.site, router.fills_all(entry.router), warnings});
-  const GateShape shape = made.structure->gates();
-  MOREX_CHECK(router.gives(shape.kind), ErrorKind::kConfig,
-              "[adapters] experts of kind {} need {}, which router {} does not give. Hint: router kinds that do: {}",
-              structure.name, describe(shape), router.name, routers_giving(shape.kind));
-  MOREX_CHECK(prior.fits(shape.kind), ErrorKind::kConfig,
-              "[adapters] prior {} does not go with {} (experts of kind {})", prior.name, describe(shape),
-              structure.name);
-  made.router = router.make({entry.router, shape, made.site, warnings});
-  made.prior = prior.make({entry.prior, shape, made.site});
-  return made;
-}
-
 class AdapterSetImpl : public AdapterSet {
  public:
   AdapterSetImpl(const Json& method, nn::SlotTable& slots, Warnings& warnings) : slots_(&slots) {
     entries_ = read_method(method);
+    for (nn::Mlp* mlp : slots.mlps) add_block(*mlp, warnings);
     for (nn::LinearGroup* group : slots.groups) add_group(*group, warnings);
     check_targets(warnings);
     for (const auto& bank : banks_) bank->declare(store_);
+    for (const auto& block : blocks_) block->declare(store_);
     config_ = make_config();
   }
   ~AdapterSetImpl() override { AdapterSetImpl::detach(); }
@@ -59,15 +34,29 @@ class AdapterSetImpl : public AdapterSet {
   void allocate(at::ScalarType dtype, at::Device device) { store_.allocate(dtype, device); }
 
   void initialize(uint64_t seed) override {
+    const bool attached = attached_;
+    detach();
     for (const auto& bank : banks_) bank->initialize(seed);
+    for (const auto& block : blocks_) block->initialize(seed);
+    take_moved_bases();
+    if (attached) attach();
   }
   void attach() override {
+    if (moved_.empty()) take_moved_bases();
     for (size_t i = 0; i < banks_.size(); ++i) groups_[i]->adapter = banks_[i].get();
+    for (size_t i = 0; i < blocks_.size(); ++i) mlps_[i]->adapter = blocks_[i].get();
+    if (!attached_) swap_bases();
+    attached_ = true;
   }
   void detach() override {
     for (size_t i = 0; i < banks_.size(); ++i)
       if (groups_[i]->adapter == banks_[i].get()) groups_[i]->adapter = nullptr;
+    for (size_t i = 0; i < blocks_.size(); ++i)
+      if (mlps_[i]->adapter == blocks_[i].get()) mlps_[i]->adapter = nullptr;
+    if (attached_) swap_bases();
+    attached_ = false;
   }
+  bool moves_bases() const;
   nn::ParameterStore& parameters() override { return store_; }
   const nn::ParameterStore& parameters() const override { return store_; }
   const Json& config() const override { return config_; }
@@ -77,11 +66,16 @@ class AdapterSetImpl : public AdapterSet {
     write_adapter(folder, config_, store_, base);
   }
   std::vector<SiteCost> costs() const override;
+  std::vector<int64_t> cluster_counts() const override;
+  std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const override;
   std::string why_not_mergeable() const override;
   void merge_into_base() override;
 
  private:
+  void add_block(nn::Mlp& mlp, Warnings& warnings);
   void add_group(nn::LinearGroup& group, Warnings& warnings);
+  void take_moved_bases();
+  void swap_bases();
   void check_targets(Warnings& warnings) const;
   Json make_config() const;
   std::vector<std::string> exact_targets() const;
@@ -90,10 +84,43 @@ class AdapterSetImpl : public AdapterSet {
   std::vector<MethodEntry> entries_;
   std::vector<nn::LinearGroup*> groups_;  // one per bank
   std::vector<std::unique_ptr<BankAdapter>> banks_;
-  std::map<std::string, size_t> entry_of_;  // by adapted module
+  std::vector<nn::Mlp*> mlps_;  // one per block
+  std::vector<std::unique_ptr<BlockAdapter>> blocks_;
+  std::map<std::string, size_t> entry_of_;  // by adapted module, blocks and their projections among them
+  // Weights that stand in the base's place while attached; while they do, the base's own.
+  struct MovedBase {
+    nn::LinearMember* member = nullptr;
+    at::Tensor other;      // the weight that is not in place
+    LowRankFactors start;  // what was taken out of the base
+  };
+  std::vector<MovedBase> moved_;
+  bool attached_ = false;
   nn::ParameterStore store_;
   Json config_;
 };
+
+void AdapterSetImpl::add_block(nn::Mlp& mlp, Warnings& warnings) {
+  const std::string* modules[] = {&mlp.gate_up.members[0].module, &mlp.gate_up.members[1].module,
+                                  &mlp.down.members[0].module};
+  for (size_t e = 0; e < entries_.size(); ++e) {
+    if (!takes_blocks(entries_[e])) continue;
+    const auto named = std::count_if(std::begin(modules), std::end(modules), [&](const std::string* module) {
+      return entries_[e].targets.matches(*module, mlp.layer);
+    });
+    if (named == 0) continue;
+    MOREX_CHECK(named == 3, ErrorKind::kConfig,
+                "[target_modules] experts of kind {} take the place of a whole feed-forward block: {} names only {} of "
+                "{}, {} and {}",
+                entries_[e].experts.at("kind").get<std::string>(), entries_[e].targets.describe(), named, *modules[0],
+                *modules[1], *modules[2]);
+    for (const std::string& module : {mlp.module, *modules[0], *modules[1], *modules[2]})
+      MOREX_CHECK(entry_of_.emplace(module, e).second, ErrorKind::kConfig,
+                  "[adapters] each module may carry one method, {} is named by entries {} and {}", module,
+                  entry_of_.at(module), e);
+    mlps_.push_back(&mlp);
+    blocks_.push_back(make_block(entries_[e], mlp, warnings));
+  }
+}
 
 void AdapterSetImpl::add_group(nn::LinearGroup& group, Warnings& warnings) {
   std::vector<BankSite> sites;
@@ -101,6 +128,8 @@ void AdapterSetImpl::add_group(nn::LinearGroup& group, Warnings& warnings) {
     const std::string& module = group.members[i].module;
     for (size_t e = 0; e < entries_.size(); ++e) {
       if (!entries_[e].targets.matches(module, group.layer)) continue;
+      if (const auto found = entry_of_.find(module); found != entry_of_.end() && found->second == e)
+        continue;  // a block
       MOREX_CHECK(entry_of_.emplace(module, e).second, ErrorKind::kConfig,
                   "[adapters] each module may carry one method, {} is named by entries {} and {}", module,
                   entry_of_.at(module), e);
@@ -110,6 +139,33 @@ void AdapterSetImpl::add_group(nn::LinearGroup& group, Warnings& warnings) {
   if (sites.empty()) return;
   groups_.push_back(&group);
   banks_.push_back(std::make_unique<BankAdapter>(std::move(sites)));
+}
+
+bool AdapterSetImpl::moves_bases() const {
+  for (const auto& bank : banks_)
+    for (const BankSite& site : bank->sites())
+      if (site.structure->moves_base()) return true;
+  return false;
+}
+
+// From the present tensors, which must be those that a run starts from.
+void AdapterSetImpl::take_moved_bases() {
+  MOREX_ASSERT(!attached_);
+  moved_.clear();
+  for (size_t i = 0; i < banks_.size(); ++i) {
+    const std::vector<BankSite>& sites = banks_[i]->sites();
+    for (size_t s = 0; s < sites.size(); ++s) {
+      if (!sites[s].structure->moves_base()) continue;
+      nn::LinearMember& member = groups_[i]->members[static_cast<size_t>(sites[s].member_index)];
+      const SiteTensors start = banks_[i]->tensors(s);
+      moved_.push_back(
+          {&member, sites[s].structure->moved_base(start, member), {start.down.clone(), start.up.t().clone()}});
+    }
+  }
+}
+
+void AdapterSetImpl::swap_bases() {
+  for (MovedBase& moved : moved_) std::swap(moved.member->weight.value, moved.other);
 }
 
 void AdapterSetImpl::check_targets(Warnings& warnings) const {
@@ -134,6 +190,12 @@ void AdapterSetImpl::check_targets(Warnings& warnings) const {
     MOREX_CHECK(!adapted.empty(), ErrorKind::kConfig,
                 "[target_modules] must match projections of the model, {} matches none. Hint: there are {}",
                 entry.targets.describe(), join({names.begin(), names.end()}, ", "));
+    const bool has_block = std::any_of(blocks_.begin(), blocks_.end(),
+                                       [&](const auto& block) { return entry_of_.at(block->site().module) == e; });
+    MOREX_CHECK(has_block || !takes_blocks(entry), ErrorKind::kConfig,
+                "[target_modules] experts of kind {} need feed-forward blocks: gate, up and down projection, {} names "
+                "none",
+                entry.experts.at("kind").get<std::string>(), entry.targets.describe());
     for (const std::string& name : entry.targets.unmatched(modules))
       warnings.add("target_modules:" + name, fmt::format("[target_modules] '{}' matches no module", name));
     for (const auto* patterns : {&entry.rank_pattern, &entry.alpha_pattern})
@@ -159,8 +221,9 @@ std::vector<std::string> AdapterSetImpl::exact_targets() const {
 
 Json AdapterSetImpl::make_config() const {
   const Json method = method_to_json(entries_);
-  const bool plain_lora = entries_.size() == 1 && entries_.front().experts.at("kind") == "low_rank" &&
-                          entries_.front().router.at("kind") == "none";
+  const Json& experts = entries_.front().experts;
+  const bool plain_lora = entries_.size() == 1 && experts.at("kind") == "low_rank" &&
+                          entries_.front().router.at("kind") == "none" && !experts.value("mixer", false);
   return plain_lora ? peft_lora_config(method, exact_targets()) : morex_config(method, store_);
 }
 
@@ -189,17 +252,56 @@ std::vector<SiteCost> AdapterSetImpl::costs() const {
       row.module = site.site.module;
       row.method = entries_[entry_of_.at(site.site.module)].name;
       row.trainable = bank->parameter_count(site);
-      row.active = cost.active_parameters;
+      row.active = cost.active_parameters + site.router->active_parameters();
+      for (const TensorSpec& spec : site.prior->tensors()) row.active += c10::multiply_integers(spec.shape);
       row.flops_per_token = cost.flops;
       row.sparse_flops_per_token = cost.sparse_flops;
       row.routing_flops = site.router->flops();
       costs.push_back(std::move(row));
     }
   }
+  for (const auto& block : blocks_) {
+    const StructureCost cost = block->cost();
+    costs.push_back({block->site().module, entries_[entry_of_.at(block->site().module)].name, block->parameter_count(),
+                     cost.active_parameters + block->router().active_parameters(), cost.flops, cost.sparse_flops,
+                     block->router().flops()});
+  }
   return costs;
 }
 
+std::vector<int64_t> AdapterSetImpl::cluster_counts() const {
+  std::set<int64_t> counts;
+  for (const auto& bank : banks_)
+    for (const BankSite& site : bank->sites()) counts.insert(site.prior->clusters());
+  for (const auto& block : blocks_) counts.insert(block->prior().clusters());
+  counts.erase(0);
+  return {counts.begin(), counts.end()};
+}
+
+std::unique_ptr<AdapterSet> AdapterSetImpl::on_original_base(Warnings& warnings) const {
+  MOREX_CHECK(!moved_.empty(), ErrorKind::kConfig,
+              "[adapters] only an adapter that moved the base has another form on it, this one did not");
+  std::vector<MethodEntry> entries;
+  for (const MethodEntry& entry : entries_) entries.push_back(moves_base(entry) ? plain_entry(entry) : entry);
+  auto plain = std::make_unique<AdapterSetImpl>(method_to_json(entries), *slots_, warnings);
+  plain->allocate(store_.dtype(), store_.values().device());
+  std::map<std::string, at::Tensor> values;
+  for (const nn::NamedView& view : store_.views()) values[view.name] = store_.named_value(view);
+  for (const MovedBase& moved : moved_) {
+    const std::string name = kFilePrefix + moved.member->module + ".lora_";
+    at::Tensor &a = values.at(name + "A.weight"), &b = values.at(name + "B.weight");
+    const LowRankFactors both = adapters::on_original_base({a, b}, moved.start);
+    a = both.a, b = both.b;
+  }
+  const at::NoGradGuard guard;
+  for (const nn::NamedView& view : plain->store_.views()) plain->store_.named_value(view).copy_(values.at(view.name));
+  return plain;
+}
+
 std::string AdapterSetImpl::why_not_mergeable() const {
+  for (const auto& block : blocks_)
+    if (const std::string reason = block->why_not_mergeable(); !reason.empty())
+      return block->site().module + ": " + reason;
   for (const auto& bank : banks_) {
     for (const BankSite& site : bank->sites()) {
       const std::string reason = site.structure->why_not_mergeable();
@@ -216,12 +318,17 @@ void AdapterSetImpl::merge_into_base() {
   const std::string reason = why_not_mergeable();
   MOREX_CHECK(reason.empty(), ErrorKind::kConfig, "[merge] {}", reason);
   const at::NoGradGuard guard;
+  // The update goes onto the base that it was trained on.
+  attach();
+  attached_ = false;
+  moved_.clear();
   detach();
   for (size_t i = 0; i < banks_.size(); ++i) {
     const std::vector<BankSite>& sites = banks_[i]->sites();
     for (size_t s = 0; s < sites.size(); ++s) {
-      nn::LinearWeight& weight = groups_[i]->members[static_cast<size_t>(sites[s].member_index)].weight;
-      at::Tensor update = banks_[i]->merged_update(s);
+      nn::LinearMember& member = groups_[i]->members[static_cast<size_t>(sites[s].member_index)];
+      nn::LinearWeight& weight = member.weight;
+      at::Tensor update = sites[s].structure->merged_update(banks_[i]->tensors(s), member);
       if (weight.transposed) update = update.t();
       // A new tensor: the base's may be a read-only map of its file. Summed wide and rounded once.
       weight.value = (weight.value.to(update.scalar_type()) + update).to(weight.value.scalar_type());
@@ -242,13 +349,15 @@ std::unique_ptr<AdapterSet> AdapterSet::load(const std::filesystem::path& folder
                                              const BaseIdentity& base, at::ScalarType dtype, at::Device device,
                                              Warnings& warnings) {
   const Json method = read_adapter_config(folder, warnings);
-  std::unique_ptr<AdapterSet> set;
+  std::unique_ptr<AdapterSetImpl> set;
   try {
-    set = create(method, slots, dtype, device, warnings);
+    set = std::make_unique<AdapterSetImpl>(method, slots, warnings);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kConfig) throw;
     fail(ErrorKind::kFormat, "[{}] {}", (folder / "adapter_config.json").string(), error.what());
   }
+  set->allocate(dtype, device);
+  if (set->moves_bases()) set->initialize(0);  // the moved base is that of a fresh adapter
   read_adapter_tensors(folder, set->parameters(), base);
   return set;
 }

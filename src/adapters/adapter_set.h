@@ -25,7 +25,7 @@ struct BaseIdentity {
 
 struct SiteCost {
   std::string module, method;
-  int64_t trainable = 0, active = 0;  // parameters; active: those one token uses
+  int64_t trainable = 0, active = 0;  // parameters; active: those one token uses (trees: without the router)
   double flops_per_token = 0;         // forward, multiply-add = 2, as executed, without routing
   double sparse_flops_per_token = 0;  // if only the chosen experts were computed
   double routing_flops = 0;           // forward, of the router
@@ -59,6 +59,12 @@ class AdapterSet {
   virtual void save(const std::filesystem::path& folder, const BaseIdentity& base) const = 0;
   virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
+  // The numbers of cluster scores that its sites need of every sequence, each once, ascending.
+  virtual std::vector<int64_t> cluster_counts() const = 0;
+
+  // The same update on the base as it is, for everybody who does not know that an adapter moved it: PiSSA becomes LoRA
+  // of twice the rank, everything else is copied. Not attached. Throws Error(kConfig) when the base was never moved.
+  virtual std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const = 0;
 
   // "" when the update can be folded into the base's weights, else the reason it cannot.
   virtual std::string why_not_mergeable() const = 0;

@@ -5,6 +5,8 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
+
 #include "adapters/mix_node.h"
 #include "base/random.h"
 #include "ops/dropout.h"
@@ -15,17 +17,6 @@ namespace {
 
 // Elements of the widest tensor in the middle of one chunk: 4 MiB in float32, what a core's cache holds.
 constexpr int64_t kChunkElements = int64_t{1} << 20;
-
-at::Tensor random_values(const RandomKey& key, const Init& init, at::IntArrayRef shape) {
-  const at::Tensor values = at::empty(shape, at::kDouble);
-  const std::span<double> out(values.data_ptr<double>(), static_cast<size_t>(values.numel()));
-  if (init.kind == Init::Kind::kUniform) {
-    fill_uniform(key, 0, out);
-    return values * (init.b - init.a) + init.a;
-  }
-  fill_normal(key, 0, out);
-  return values * init.b + init.a;
-}
 
 // What the chunks of one site's forward pass left behind.
 struct Collected {
@@ -42,9 +33,10 @@ struct Collected {
         gates[i].rows = gates[i].rows + gate.rows;
       }
     }
-    for (size_t i = 0; i < recorder.details.size(); ++i) {
-      if (i == details.size()) details.push_back({recorder.details[i].first, {}});
-      details[i].second.push_back(recorder.details[i].second);
+    for (const auto& [name, value] : recorder.details) {
+      auto found = std::find_if(details.begin(), details.end(), [&](const auto& entry) { return entry.first == name; });
+      if (found == details.end()) found = details.insert(found, {name, {}});
+      found->second.push_back(value);
     }
   }
 };
@@ -76,14 +68,18 @@ void BankAdapter::declare(nn::ParameterStore& store) {
 }
 
 void BankAdapter::declare_site(nn::ParameterStore& store, BankSite& site, Location& location) {
-  location.up_leaf = store.declare(site.site.module + ".up", {site.structure->up_rows(), site.site.d_out});
-  declare_tensors(store, site.structure->tensors(), site.site, location, location.structure_leaves);
-  declare_tensors(store, site.router->tensors(), site.site, location, location.router_leaves);
-  declare_tensors(store, site.prior->tensors(), site.site, location, location.prior_leaves);
+  nn::LeafOptions up;
+  for (const TensorSpec& spec : site.structure->tensors())
+    if (spec.place == Place::kUp) up = leaf_options(spec, site.lora_plus);
+  location.up_leaf = store.declare(site.site.module + ".up", {site.structure->up_rows(), site.site.d_out}, up);
+  declare_tensors(store, site.structure->tensors(), site, location, location.structure_leaves);
+  declare_tensors(store, site.router->tensors(), site, location, location.router_leaves);
+  declare_tensors(store, site.prior->tensors(), site, location, location.prior_leaves);
 }
 
-void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, const Site& site,
-                                  Location& location, std::vector<int64_t>& leaves) {
+void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs,
+                                  const BankSite& bank_site, Location& location, std::vector<int64_t>& leaves) {
+  const Site& site = bank_site.site;
   for (const TensorSpec& spec : specs) {
     nn::NamedView view{kFilePrefix + site.module + "." + spec.name, -1, {}};
     int64_t own = -1;
@@ -98,7 +94,7 @@ void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<T
       view.leaf = location.up_leaf;
       view.view = [=](const at::Tensor& leaf) { return leaf.narrow(0, row, count).t(); };
     } else {
-      view.leaf = store.declare(site.module + "." + spec.name, shape);
+      view.leaf = store.declare(site.module + "." + spec.name, shape, leaf_options(spec, bank_site.lora_plus));
       view.view = [](const at::Tensor& leaf) { return leaf; };
       (spec.place == Place::kUpBias ? location.up_bias_leaf : own) = view.leaf;
     }
@@ -108,19 +104,7 @@ void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<T
   }
 }
 
-void BankAdapter::initialize(uint64_t seed) const {
-  const at::NoGradGuard guard;
-  for (const NamedInit& named : named_) {
-    const at::Tensor target = store_->named_value(named.view);
-    if (named.init.pattern) {
-      target.copy_(named.init.pattern());
-    } else if (named.init.kind == Init::Kind::kConstant) {
-      target.fill_(named.init.a);
-    } else {
-      target.copy_(random_values({seed, stream_id(named.view.name), 0}, named.init, target.sizes()));
-    }
-  }
-}
+void BankAdapter::initialize(uint64_t seed) const { fill_initial(*store_, named_, seed); }
 
 std::vector<at::Tensor> BankAdapter::own_tensors(const std::vector<int64_t>& leaves) const {
   std::vector<at::Tensor> own;
@@ -158,6 +142,9 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
   const std::vector<at::Tensor> hs = sites_.size() > 1 ? h.split_with_sizes(down_sizes, 1) : std::vector{h};
   std::vector<at::Tensor> us(sites_.size(), u);
   if (u.defined() && sites_.size() > 1) us = u.split_with_sizes(route_sizes, 1);
+  // A router may do without rows of its own; its site still has a place for them, [T, 0].
+  if (!u.defined() && routed)
+    us.assign(sites_.size(), at::empty({x.size(0), 0}, down.options().requires_grad(false)));
   const auto shared_ctx = routed ? std::make_shared<const nn::BatchContext>(ctx) : nullptr;
 
   for (size_t i = 0; i < sites_.size(); ++i) {
@@ -170,8 +157,14 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
     at::Tensor& target = y[static_cast<size_t>(site.member_index)];
     target = ops::accumulate_up(target, z, store_->leaf(location.up_leaf),
                                 location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf));
-    const at::Tensor scale = site.structure->output_scale(own, *site.member);
-    if (scale.defined()) target = target * scale.to(target.scalar_type());
+    if (!site.structure->scales_output()) continue;
+    SiteTensors parts = tensors(i);
+    parts.own = own;
+    Recorder recorder;
+    const at::Tensor scale =
+        site.structure->output_scale(parts, *site.member, report.keep_details ? &recorder : nullptr);
+    target = target * scale.to(target.scalar_type());
+    for (auto& [name, value] : recorder.details) report.details[site.site.module + "." + name] = std::move(value);
   }
 }
 
@@ -196,12 +189,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
 
   const auto collected = std::make_shared<Collected>();
   const bool details = report.keep_details;
-  at::Tensor mask;
-  if (ctx->token_mask.defined()) {
-    // With a cache the mask may cover the earlier positions too.
-    const int64_t columns = ctx->token_mask.size(1);
-    mask = ctx->token_mask.narrow(1, columns - ctx->length, ctx->length).reshape({-1}).to(store_->dtype());
-  }
+  const at::Tensor mask = token_mask(*ctx, store_->dtype());
   const bool report_gates = ctx->phase != nn::Phase::kDecode || details;
 
   const auto body = std::make_shared<const MixBody>(
@@ -216,6 +204,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
 
         Recorder recorder;
         recorder.keep_details = details && recording;
+        recorder.needs = &site.needs;
         const int64_t count = rows[0].size(0);
         const TokenRows tokens{*ctx,
                                site.site,
@@ -233,7 +222,8 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
         if (recording) collected->add(recorder);
         return result;
       });
-  const int64_t chunk = std::max<int64_t>(64, kChunkElements / std::max<int64_t>(1, site.structure->mix_width()));
+  int64_t chunk = std::max<int64_t>(64, kChunkElements / std::max<int64_t>(1, site.structure->mix_width()));
+  if (site.router->whole_sequences()) chunk = std::max<int64_t>(1, chunk / ctx->length) * ctx->length;
   MixResult result = run_mix(body, {h, u}, defined, chunk);
 
   size_t next = 0;
@@ -255,11 +245,14 @@ int64_t BankAdapter::parameter_count(const BankSite& site) const {
   return total;
 }
 
-at::Tensor BankAdapter::merged_update(size_t site) const {
+SiteTensors BankAdapter::tensors(size_t site) const {
   const Location& location = locations_[site];
-  const at::Tensor down =
-      store_->leaf(down_leaf_).detach().narrow(0, location.down_row, sites_[site].structure->down_rows());
-  return sites_[site].structure->merged_update(down, store_->leaf(location.up_leaf).detach());
+  SiteTensors tensors;
+  tensors.down = store_->leaf(down_leaf_).detach().narrow(0, location.down_row, sites_[site].structure->down_rows());
+  tensors.up = store_->leaf(location.up_leaf).detach();
+  for (const at::Tensor& own : own_tensors(location.structure_leaves))
+    tensors.own.push_back(own.defined() ? own.detach() : own);
+  return tensors;
 }
 
 }  // namespace morex::adapters

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/named_init.h"
 #include "adapters/prior.h"
 #include "adapters/router.h"
 #include "adapters/structure.h"
@@ -26,6 +27,8 @@ struct BankSite {
   std::unique_ptr<Structure> structure;
   std::unique_ptr<Router> router;
   std::unique_ptr<Prior> prior;
+  double lora_plus = 1.0;  // learning-rate factor of every B and of tensors with one dimension (LoRA+)
+  LossNeeds needs;
 };
 
 class BankAdapter : public nn::GroupAdapter {
@@ -46,8 +49,8 @@ class BankAdapter : public nn::GroupAdapter {
 
   const std::vector<BankSite>& sites() const { return sites_; }
   int64_t parameter_count(const BankSite& site) const;
-  // [d_out, d_in] update of a mergeable site, in the leaves' dtype.
-  at::Tensor merged_update(size_t site) const;
+  // The site's tensors, detached.
+  SiteTensors tensors(size_t site) const;
 
  private:
   // Where the tensors of a site lie in the store.
@@ -56,13 +59,9 @@ class BankAdapter : public nn::GroupAdapter {
     int64_t up_leaf = -1, up_bias_leaf = -1;
     std::vector<int64_t> structure_leaves, router_leaves, prior_leaves;  // -1: not kOwn
   };
-  struct NamedInit {
-    nn::NamedView view;
-    Init init;
-  };
 
   void declare_site(nn::ParameterStore& store, BankSite& site, Location& location);
-  void declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, const Site& site,
+  void declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, const BankSite& site,
                        Location& location, std::vector<int64_t>& leaves);
   std::vector<at::Tensor> own_tensors(const std::vector<int64_t>& leaves) const;
   at::Tensor routed_mix(size_t index, const at::Tensor& h, const at::Tensor& u,

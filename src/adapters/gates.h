@@ -32,15 +32,23 @@ struct GateShape {
 // "no gates", "a tree of gates with 3, 4 experts": for messages.
 std::string describe(const GateShape& shape);
 
+// Number of gates of one parent: kFlat the experts, kPairs all pairs, kTree the top level's experts.
+int64_t gate_count(const GateShape& shape);
+
 // Gates of one level. Sparse: ids, weights [T, parents, active], ids int64 in descending order of the router's value.
-// Dense: ids undefined, weights [T, parents, experts] (kPairs: [T, 1, first * second]).
+// Dense: ids undefined, weights [T, parents, experts] (kPairs: [T, 1, first * second]), zero where not chosen.
+// overflow [T] bool, with one expert per token only: the chosen expert has no room for the token; undefined: it has.
 struct LevelGates {
   at::Tensor ids;
   at::Tensor weights;
+  at::Tensor overflow{};
 };
 
 struct Gates {
-  std::vector<LevelGates> levels;  // as in the shape
+  std::vector<LevelGates> levels;  // as in the shape; kPairs: one, of all pairs
 };
+
+// The weights of all `experts`, [T, parents, experts], zero where a sparse choice left one out.
+at::Tensor all_gates(const LevelGates& gates, int64_t experts);
 
 }  // namespace morex::adapters

@@ -1,6 +1,7 @@
 #include "adapters/method_config.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "adapters/presets.h"
 #include "base/strings.h"
@@ -10,7 +11,8 @@ namespace {
 
 // Keys of low_rank that stand at top level, as in PEFT's configuration.
 const std::vector<std::string>& low_rank_keys() {
-  static const std::vector<std::string> keys = {"r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights"};
+  static const std::vector<std::string> keys = {"r",          "lora_alpha",        "lora_dropout",
+                                                "use_rslora", "init_lora_weights", "use_dora"};
   return keys;
 }
 
@@ -18,7 +20,8 @@ const std::vector<std::string>& entry_keys() {
   static const std::vector<std::string> keys = [] {
     std::vector<std::string> all = {"method",  "target_modules", "exclude_modules", "layers_to_transform",
                                     "layers",  "layers_pattern", "rank_pattern",    "alpha_pattern",
-                                    "experts", "router",         "prior",           "losses"};
+                                    "experts", "router",         "prior",           "losses",
+                                    "loraplus_lr_ratio"};
     all.insert(all.end(), low_rank_keys().begin(), low_rank_keys().end());
     return all;
   }();
@@ -36,15 +39,20 @@ Json merge_axis(const Json& base, const Json& given, const std::string& key, con
   return axis;
 }
 
+// Kinds of experts whose options have these keys.
+bool takes_rank_keys(const std::string& kind) {
+  return kind == "low_rank" || kind == "low_rank_experts" || kind == "ffn_experts";
+}
+
 std::string kind_of(const Json& axis, const std::string& where) {
   return JsonReader(axis, where, ErrorKind::kConfig).get<std::string>("kind");
 }
 
 void take_low_rank_keys(const JsonReader& options, Json& experts) {
-  const bool low_rank = kind_of(experts, "experts") == "low_rank";
+  const bool low_rank = takes_rank_keys(kind_of(experts, "experts"));
   for (const std::string& key : low_rank_keys()) {
     if (!options.has(key)) continue;
-    MOREX_CHECK(low_rank, ErrorKind::kConfig, "[{}] belongs to experts of kind low_rank, not of kind {}", key,
+    MOREX_CHECK(low_rank, ErrorKind::kConfig, "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key,
                 experts["kind"].get<std::string>());
     MOREX_CHECK(!options.raw("experts").is_object() || !options.raw("experts").contains(key), ErrorKind::kConfig,
                 "[{}] is given twice, at top level and in experts", key);
@@ -52,7 +60,7 @@ void take_low_rank_keys(const JsonReader& options, Json& experts) {
   }
   for (const char* key : {"rank_pattern", "alpha_pattern"})
     MOREX_CHECK(low_rank || !options.has(key) || options.raw(key).empty(), ErrorKind::kConfig,
-                "[{}] belongs to experts of kind low_rank, not of kind {}", key, experts["kind"].get<std::string>());
+                "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key, experts["kind"].get<std::string>());
 }
 
 MethodEntry read_entry(const Json& json, const std::string& where) {
@@ -67,6 +75,9 @@ MethodEntry read_entry(const Json& json, const std::string& where) {
   const Json router = merge_axis(base.value("router", Json()), options.raw("router"), "router", "none");
   const Json prior = merge_axis(base.value("prior", Json()), options.raw("prior"), "prior", "none");
   Json losses = options.raw("losses").is_null() ? base.value("losses", Json::array()) : options.raw("losses");
+  const auto ratio = options.get_or<double>("loraplus_lr_ratio", base.value("loraplus_lr_ratio", 1.0));
+  MOREX_CHECK(std::isfinite(ratio) && ratio > 0.0, ErrorKind::kConfig,
+              "[loraplus_lr_ratio] must be a positive number, got {}", ratio);
   // The targets default to the preset's.
   Json with_targets = json;
   if (!options.has("target_modules") && base.contains("target_modules"))
@@ -78,7 +89,8 @@ MethodEntry read_entry(const Json& json, const std::string& where) {
           prior,
           read_losses(losses),
           PatternMap(options.raw("rank_pattern"), "rank_pattern"),
-          PatternMap(options.raw("alpha_pattern"), "alpha_pattern")};
+          PatternMap(options.raw("alpha_pattern"), "alpha_pattern"),
+          ratio};
 }
 
 }  // namespace
@@ -99,6 +111,7 @@ Json MethodEntry::to_json() const {
   json["losses"] = losses_to_json(losses);
   if (!rank_pattern.to_json().empty()) json["rank_pattern"] = rank_pattern.to_json();
   if (!alpha_pattern.to_json().empty()) json["alpha_pattern"] = alpha_pattern.to_json();
+  if (loraplus_lr_ratio != 1.0) json["loraplus_lr_ratio"] = loraplus_lr_ratio;
   return json;
 }
 

@@ -15,7 +15,8 @@ struct MethodEntry {
   TargetRule targets;
   Json experts, router, prior;  // each with its `kind`
   std::vector<GateLoss> losses;
-  PatternMap rank_pattern, alpha_pattern;  // low_rank only
+  PatternMap rank_pattern, alpha_pattern;  // of experts with a rank
+  double loraplus_lr_ratio = 1.0;          // learning-rate factor of every B and of tensors with one dimension
 
   // `experts` with the patterns' rank and alpha of this module.
   Json experts_of(const std::string& module) const;

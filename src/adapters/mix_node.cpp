@@ -4,23 +4,12 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/zeros_like.h>
-#include <torch/csrc/autograd/autograd.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "ops/autograd_node.h"
 
 namespace morex::adapters {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
-
-// What the node carries besides tensors.
-struct MixState : torch::CustomClassHolder {
-  std::shared_ptr<const MixBody> body;
-  int64_t row_inputs = 0;
-  int64_t chunk = 0;
-};
 
 std::vector<at::Tensor> slices(const std::vector<at::Tensor>& rows, int64_t first, int64_t count) {
   std::vector<at::Tensor> parts;
@@ -54,90 +43,70 @@ std::vector<at::Tensor> leaves_of(const std::vector<at::Tensor>& tensors, const 
   return leaves;
 }
 
-struct MixNode : torch::autograd::Function<MixNode> {
-  // A TensorList: the only list whose tensors autograd sees.
-  static variable_list forward(AutogradContext* ctx, at::TensorList inputs, c10::intrusive_ptr<MixState> state) {
-    const auto split = inputs.begin() + state->row_inputs;
-    const std::vector<at::Tensor> rows(inputs.begin(), split), shared(split, inputs.end());
-    MixResult result = run_chunks(*state->body, rows, shared, state->chunk);
-    ctx->save_for_backward(inputs.vec());
-    ctx->saved_data["state"] = c10::IValue::make_capsule(std::move(state));
-    variable_list outputs{result.z};
-    outputs.insert(outputs.end(), result.sums.begin(), result.sums.end());
-    return outputs;
-  }
+// The gradients of all inputs (rows, then shared): the body runs again over each chunk and is differentiated there.
+ops::Tensors mix_backward(const ops::BackwardPass& pass, const MixBody& body, size_t row_inputs, int64_t chunk) {
+  const ops::Tensors &inputs = pass.saved, &grads = pass.grads;
+  const auto split = inputs.begin() + static_cast<std::ptrdiff_t>(row_inputs);
+  const std::vector<at::Tensor> rows(inputs.begin(), split), shared(split, inputs.end());
+  std::vector<bool> wanted;
+  for (size_t i = 0; i < inputs.size(); ++i) wanted.push_back(pass.wants(i));
 
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const auto holder = ctx->saved_data["state"].toCapsule();
-    const auto* state = static_cast<const MixState*>(holder.get());
-    const variable_list inputs = ctx->get_saved_variables();
-    const auto split = inputs.begin() + state->row_inputs;
-    const std::vector<at::Tensor> rows(inputs.begin(), split), shared(split, inputs.end());
-    std::vector<bool> wanted;
-    for (size_t i = 0; i < inputs.size(); ++i) wanted.push_back(ctx->needs_input_grad(i));
+  at::AutoGradMode enabled(true);
+  ops::Tensors result(inputs.size());
+  const int64_t total = rows.front().size(0);
+  for (int64_t first = 0; first < total; first += chunk) {
+    const int64_t count = std::min(chunk, total - first);
+    const auto row_leaves = leaves_of(slices(rows, first, count), wanted, 0);
+    const auto shared_leaves = leaves_of(shared, wanted, rows.size());
+    const MixResult part = body(row_leaves, shared_leaves, first, false);
 
-    at::AutoGradMode enabled(true);
-    variable_list result(inputs.size() + 1);
-    const int64_t total = rows.front().size(0);
-    for (int64_t first = 0; first < total; first += state->chunk) {
-      const int64_t count = std::min(state->chunk, total - first);
-      const auto row_leaves = leaves_of(slices(rows, first, count), wanted, 0);
-      const auto shared_leaves = leaves_of(shared, wanted, rows.size());
-      const MixResult part = (*state->body)(row_leaves, shared_leaves, first, false);
-
-      variable_list outputs, output_grads, leaves;
-      const auto add_output = [&](const at::Tensor& output, const at::Tensor& grad) {
-        if (!grad.defined() || !output.requires_grad()) return;
-        outputs.push_back(output);
-        output_grads.push_back(grad);
-      };
-      add_output(part.z, grads[0].defined() ? grads[0].narrow(0, first, count) : at::Tensor());
-      MOREX_ASSERT(part.sums.size() + 1 == grads.size());
-      for (size_t i = 0; i < part.sums.size(); ++i) add_output(part.sums[i], grads[i + 1]);
-      if (outputs.empty()) continue;
-      std::vector<size_t> places;
-      for (size_t i = 0; i < inputs.size(); ++i) {
-        if (!wanted[i]) continue;
-        leaves.push_back(i < rows.size() ? row_leaves[i] : shared_leaves[i - rows.size()]);
-        places.push_back(i);
-      }
-      const variable_list found =
-          torch::autograd::grad(outputs, leaves, output_grads, /*retain_graph=*/false, /*create_graph=*/false,
-                                /*allow_unused=*/true);
-      for (size_t i = 0; i < found.size(); ++i) {
-        if (!found[i].defined()) continue;
-        at::Tensor& sum = result[places[i]];
-        if (places[i] >= rows.size()) {
-          sum = sum.defined() ? sum.add_(found[i]) : found[i].clone();
-        } else if (count == total) {
-          sum = found[i];
-        } else {
-          if (!sum.defined()) sum = at::zeros_like(inputs[places[i]], at::MemoryFormat::Contiguous);
-          sum.narrow(0, first, count).copy_(found[i]);
-        }
+    ops::Tensors outputs, output_grads, leaves;
+    const auto add_output = [&](const at::Tensor& output, const at::Tensor& grad) {
+      if (!output.requires_grad()) return;
+      outputs.push_back(output);
+      output_grads.push_back(grad);
+    };
+    add_output(part.z, grads[0].narrow(0, first, count));
+    MOREX_ASSERT(part.sums.size() + 1 == grads.size());
+    for (size_t i = 0; i < part.sums.size(); ++i) add_output(part.sums[i], grads[i + 1]);
+    if (outputs.empty()) continue;
+    std::vector<size_t> places;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!wanted[i]) continue;
+      leaves.push_back(i < rows.size() ? row_leaves[i] : shared_leaves[i - rows.size()]);
+      places.push_back(i);
+    }
+    const ops::Tensors found = ops::gradients(outputs, leaves, output_grads);
+    for (size_t i = 0; i < found.size(); ++i) {
+      if (!found[i].defined()) continue;
+      at::Tensor& sum = result[places[i]];
+      if (places[i] >= rows.size()) {
+        sum = sum.defined() ? sum.add_(found[i]) : found[i].clone();
+      } else if (count == total) {
+        sum = found[i];
+      } else {
+        if (!sum.defined()) sum = at::zeros_like(inputs[places[i]], at::MemoryFormat::Contiguous);
+        sum.narrow(0, first, count).copy_(found[i]);
       }
     }
-    return result;
   }
-};
+  return result;
+}
 
 }  // namespace
 
 MixResult run_mix(std::shared_ptr<const MixBody> body, const std::vector<at::Tensor>& rows,
                   const std::vector<at::Tensor>& shared, int64_t chunk) {
-  bool wanted = false;
-  for (const at::Tensor& tensor : rows) wanted = wanted || tensor.requires_grad();
-  for (const at::Tensor& tensor : shared) wanted = wanted || tensor.requires_grad();
-  if (!wanted || !at::GradMode::is_enabled()) return run_chunks(*body, rows, shared, chunk);
-
-  variable_list inputs(rows.begin(), rows.end());
+  ops::Tensors inputs(rows.begin(), rows.end());
   inputs.insert(inputs.end(), shared.begin(), shared.end());
-  auto state = c10::make_intrusive<MixState>();
-  state->body = std::move(body);
-  state->row_inputs = static_cast<int64_t>(rows.size());
-  state->chunk = chunk;
-  variable_list outputs = MixNode::apply(at::TensorList(inputs), state);
-  MixResult result;
+  ops::AutogradNode node("mix", inputs);
+  MixResult result = run_chunks(*body, rows, shared, chunk);
+  ops::Tensors outputs{result.z};
+  outputs.insert(outputs.end(), result.sums.begin(), result.sums.end());
+  const auto backward = [body = std::move(body), row_inputs = rows.size(), chunk](const ops::BackwardPass& pass) {
+    return mix_backward(pass, *body, row_inputs, chunk);
+  };
+  outputs = node.record(std::move(outputs), inputs, backward);
   result.z = outputs.front();
   result.sums.assign(outputs.begin() + 1, outputs.end());
   return result;

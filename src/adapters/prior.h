@@ -20,6 +20,7 @@ class Prior {
   // logits [rows, experts] of one level (rows = tokens x parents) -> the logits to choose by.
   virtual at::Tensor before_choice(const at::Tensor& logits, int64_t level, const std::vector<at::Tensor>& own,
                                    const TokenRows& rows) const = 0;
+  virtual int64_t clusters() const { return 0; }  // scores it needs of every sequence
   virtual Gates after_choice(Gates gates, const std::vector<at::Tensor>& own, const TokenRows& rows) const = 0;
 };
 

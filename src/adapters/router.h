@@ -8,6 +8,7 @@
 
 #include "adapters/gates.h"
 #include "adapters/prior.h"
+#include "adapters/router/flat_choice.h"
 #include "adapters/site.h"
 #include "base/json.h"
 #include "base/warnings.h"
@@ -27,7 +28,9 @@ class Router {
   // again in the backward pass and must choose the same.
   virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                       const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
-  virtual double flops() const = 0;  // per token, forward, multiply-add = 2
+  virtual bool whole_sequences() const { return false; }   // rows of one sequence depend on each other
+  virtual double flops() const = 0;                        // per token, forward, multiply-add = 2
+  virtual int64_t active_parameters() const { return 0; }  // that one token uses, where a method counts its router's
 };
 
 struct MakeRouter {
@@ -43,6 +46,10 @@ struct RouterKind {
   bool (*gives)(GateKind kind);                             // which shapes it can fill
   bool (*fills_all)(const Json& options);                   // dense gates, known before the shape is
   std::unique_ptr<Router> (*make)(const MakeRouter& from);  // throws Error(kConfig)
+  // Flat routers: their choice, for mixtures and pairs, and how many experts each token gets (0: all, or the token
+  // decides).
+  std::unique_ptr<FlatChoice> (*choice)(const MakeChoice& from) = nullptr;
+  int64_t (*picks)(const Json& options) = nullptr;
 };
 const RouterKind& find_router(const std::string& name, const std::string& where);
 std::string routers_giving(GateKind kind);  // their names, for messages

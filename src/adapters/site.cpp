@@ -1,5 +1,8 @@
 #include "adapters/site.h"
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+
 #include <cmath>
 
 namespace morex::adapters {
@@ -7,6 +10,11 @@ namespace morex::adapters {
 Init Init::kaiming(int64_t fan_in) {
   const double bound = fan_in > 0 ? 1.0 / std::sqrt(static_cast<double>(fan_in)) : 0.0;
   return uniform(-bound, bound);
+}
+
+at::Tensor sequence_numbers(const TokenRows& rows, at::Device device) {
+  return at::arange(rows.first, rows.first + rows.count, at::TensorOptions().dtype(at::kLong).device(device))
+      .floor_divide(rows.ctx.length);
 }
 
 }  // namespace morex::adapters

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "adapters/entropy.h"
 #include "nn/batch_context.h"
 #include "nn/routing_report.h"
 
@@ -50,9 +53,18 @@ struct TensorSpec {
   int64_t first_row = 0;  // kDown, kRoute, kUp: within the site's rows
 };
 
+// What the losses of a site's method need, known before the first step.
+struct LossNeeds {
+  std::set<std::string> kinds;         // "balance", "z" …; with ".all" behind it: of padded tokens too
+  std::optional<EntropyForm> entropy;  // of the entropy loss; empty: the router's own
+};
+
 // Collects what routing leaves behind: the sums of the losses and, when asked for, details per token.
 struct Recorder {
   bool keep_details = false;
+  const LossNeeds* needs = nullptr;  // null: everything
+  bool wants(const std::string& kind) const { return needs == nullptr || needs->kinds.contains(kind); }
+
   std::vector<nn::GateReport> gates;
   std::vector<std::pair<std::string, at::Tensor>> details;  // "level0.ids" -> [rows, …]
 };
@@ -65,5 +77,8 @@ struct TokenRows {
   at::Tensor mask;               // [count] 1 = real token, in the gates' dtype; undefined: all real
   Recorder* recorder = nullptr;  // null: nobody asks
 };
+
+// [count] int64: the sequence each row belongs to.
+at::Tensor sequence_numbers(const TokenRows& rows, at::Device device);
 
 }  // namespace morex::adapters

@@ -9,6 +9,7 @@
 
 #include "adapters/gates.h"
 #include "adapters/site.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "base/warnings.h"
 #include "nn/slots.h"
@@ -20,6 +21,12 @@ struct StructureCost {
   int64_t active_parameters = 0;
   double flops = 0;         // as executed: every expert's down rows
   double sparse_flops = 0;  // only the chosen experts
+};
+
+// The tensors of one site, detached: down [R, d_in], up [R', d_out], own as in mix().
+struct SiteTensors {
+  at::Tensor down, up;
+  std::vector<at::Tensor> own;
 };
 
 class Structure {
@@ -37,17 +44,27 @@ class Structure {
                          const TokenRows& rows) const = 0;
   // Elements per token of the largest tensor mix() makes: sets the size of a chunk.
   virtual int64_t mix_width() const { return up_rows(); }
-  // [d_out] factor on base output plus update, or undefined (none).
-  virtual at::Tensor output_scale(const std::vector<at::Tensor>& /*own*/, const nn::LinearMember& /*base*/) const {
+  // Whether base output plus update are multiplied by a factor per output, and that factor [d_out]. `own` of `tensors`
+  // is not detached here: gradients flow to it alone. `recorder` (details wanted) may be null.
+  virtual bool scales_output() const { return false; }
+  virtual at::Tensor output_scale(const SiteTensors& /*tensors*/, const nn::LinearMember& /*base*/,
+                                  Recorder* /*recorder*/) const {
     return {};
   }
+  // Whether another weight stands in the base's place while the adapter is attached, and that weight, in the base's
+  // dtype and storage order, from the tensors as they start.
+  virtual bool moves_base() const { return false; }
+  virtual at::Tensor moved_base(const SiteTensors& /*start*/, const nn::LinearMember& /*base*/) const { return {}; }
 
   virtual double dropout() const { return 0.0; }  // on the input of the down rows; the router never sees it
   virtual StructureCost cost(const Site& site) const = 0;
   // "" when the update is one matrix, else the reason it is not.
   virtual std::string why_not_mergeable() const = 0;
-  // [d_out, d_in] update in the dtype of its factors: down [R, d_in], up [R', d_out].
-  virtual at::Tensor merged_update(const at::Tensor& down, const at::Tensor& up) const = 0;
+  // [d_out, d_in] update in the dtype of its factors; `base` holds the weight it is added to. Asked only of a structure
+  // that is mergeable.
+  virtual at::Tensor merged_update(const SiteTensors& /*tensors*/, const nn::LinearMember& /*base*/) const {
+    fail(ErrorKind::kConfig, "[merge] {}", why_not_mergeable());
+  }
 };
 
 // Everything a member of an axis is made from.
@@ -56,12 +73,19 @@ struct MakeStructure {
   const Site& site;
   bool dense_router = false;
   Warnings& warnings;
+  int64_t picks = 0;                       // flat routers: experts each token gets; 0: all, or the token decides
+  const nn::LinearMember* base = nullptr;  // outlives the structure; its weight may be on the meta device
 };
 
-// One line per structure: structure/table.h.
+class BlockAdapter;  // block_adapter.h
+struct MakeBlock;
+
+// One line per structure: structure/table.h. `make` for those that adapt projections, `make_block` for those that take
+// the place of feed-forward blocks; both throw Error(kConfig).
 struct StructureKind {
   std::string_view name;
-  std::unique_ptr<Structure> (*make)(const MakeStructure& from);  // throws Error(kConfig)
+  std::unique_ptr<Structure> (*make)(const MakeStructure& from);
+  std::unique_ptr<BlockAdapter> (*make_block)(const MakeBlock& from) = nullptr;
 };
 const StructureKind& find_structure(const std::string& name, const std::string& where);
 

@@ -5,11 +5,9 @@
 
 #include "base/warnings.h"
 
-namespace CLI {
-class App;
-}
-
 namespace morex::cli {
+
+class Command;
 
 struct Globals {
   bool verbose = false;          // -v: also print where an error came from
@@ -21,19 +19,20 @@ struct Globals {
   Warnings make_warnings() const { return Warnings(strict); }
 };
 
-void add_train(CLI::App& program, Globals& globals);
-void add_eval(CLI::App& program, Globals& globals);
-void add_generate(CLI::App& program, Globals& globals);
-void add_inspect(CLI::App& program, Globals& globals);
-void add_merge(CLI::App& program, Globals& globals);
-void add_tokenize(CLI::App& program, Globals& globals);
-void add_doctor(CLI::App& program, Globals& globals);
+void add_train(Command program, Globals& globals);
+void add_eval(Command program, Globals& globals);
+void add_generate(Command program, Globals& globals);
+void add_inspect(Command program, Globals& globals);
+void add_merge(Command program, Globals& globals);
+void add_tokenize(Command program, Globals& globals);
+void add_cluster(Command program, Globals& globals);
+void add_doctor(Command program, Globals& globals);
 
 // The parts of `inspect`.
-void add_inspect_model(CLI::App& inspect, Globals& globals);
-void add_inspect_adapter(CLI::App& inspect, Globals& globals);
-void add_inspect_data(CLI::App& inspect, Globals& globals);
-void add_inspect_memory(CLI::App& inspect, Globals& globals);
-void add_inspect_config_reference(CLI::App& inspect, Globals& globals);
+void add_inspect_model(Command inspect, Globals& globals);
+void add_inspect_adapter(Command inspect, Globals& globals);
+void add_inspect_data(Command inspect, Globals& globals);
+void add_inspect_memory(Command inspect, Globals& globals);
+void add_inspect_config_reference(Command inspect, Globals& globals);
 
 }  // namespace morex::cli

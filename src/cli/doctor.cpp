@@ -7,7 +7,6 @@
 #include <fmt/core.h>
 #include <torch/headeronly/version.h>
 
-#include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -16,6 +15,7 @@
 #include "base/strings.h"
 #include "base/system.h"
 #include "cli/command.h"
+#include "cli/options.h"
 #include "cli/output.h"
 
 namespace morex::cli {
@@ -144,11 +144,11 @@ void run(bool json) {
 
 }  // namespace
 
-void add_doctor(CLI::App& program, Globals& globals) {
+void add_doctor(Command program, Globals& globals) {
   const auto json = std::make_shared<bool>(false);
-  CLI::App* command = program.add_subcommand("doctor", "What this machine and this build offer, and what is wrong");
-  command->add_flag("--json", *json, "Print JSON");
-  command->callback([json, &globals] { globals.action = [json] { run(*json); }; });
+  Command command = program.subcommand("doctor", "What this machine and this build offer, and what is wrong");
+  command.flag("--json", *json, "Print JSON");
+  command.on_chosen([json, &globals] { globals.action = [json] { run(*json); }; });
 }
 
 }  // namespace morex::cli

@@ -1,7 +1,6 @@
 // morex eval: scores of a model on multiple-choice tasks, and its loss on a file.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -11,6 +10,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "data/dataset.h"
 #include "eval/loss.h"
@@ -138,24 +138,24 @@ void run(const EvalOptions& options, const Globals& globals) {
 
 }  // namespace
 
-void add_eval(CLI::App& program, Globals& globals) {
+void add_eval(Command program, Globals& globals) {
   const auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = program.add_subcommand("eval", "Score a model on tasks, or its loss on a file");
-  add_model_options(*command, options->model);
-  command->add_option("--tasks", options->tasks.tasks, "Tasks: a,b")->delimiter(',');
-  command->add_option("--protocol", options->tasks.protocol, "Rules of prompting and scoring")->capture_default_str();
-  command->add_option("--data", options->data_dir, "Folder with {task}.jsonl in the original columns");
-  command->add_option("--output", options->output, "Write the scores as JSON, and one line per item beside it");
-  command->add_option("--num-fewshot", options->tasks.num_fewshot, "Solved examples before each item")
-      ->check(CLI::Range(0, 1000))
-      ->capture_default_str();
-  command->add_option("--fewshot-seed", options->tasks.fewshot_seed, "Seed that picks them")->capture_default_str();
-  command->add_option("--limit", options->tasks.limit, "First n items of each task only");
-  command->add_option("--loss", options->loss_file, "JSON Lines file to compute mean token loss and perplexity of");
-  command->add_option("--max-seq-length", options->data.max_seq_length, "Longest example of --loss in tokens")
-      ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = program.subcommand("eval", "Score a model on tasks, or its loss on a file");
+  add_model_options(command, options->model);
+  command.option("--tasks", options->tasks.tasks, "Tasks: a,b").delimiter(',');
+  command.option("--protocol", options->tasks.protocol, "Rules of prompting and scoring").show_default();
+  command.option("--data", options->data_dir, "Folder with {task}.jsonl in the original columns");
+  command.option("--output", options->output, "Write the scores as JSON, and one line per item beside it");
+  command.option("--num-fewshot", options->tasks.num_fewshot, "Solved examples before each item")
+      .range(0, 1000)
+      .show_default();
+  command.option("--fewshot-seed", options->tasks.fewshot_seed, "Seed that picks them").show_default();
+  command.option("--limit", options->tasks.limit, "First n items of each task only");
+  command.option("--loss", options->loss_file, "JSON Lines file to compute mean token loss and perplexity of");
+  command.option("--max-seq-length", options->data.max_seq_length, "Longest example of --loss in tokens")
+      .show_default();
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

@@ -3,12 +3,12 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "io/jsonl.h"
 #include "text/chat_template.h"
@@ -111,45 +111,40 @@ void run(const GenerateOptions& options, const Globals& globals) {
   }
 }
 
-void add_sampling_options(CLI::App& command, eval::GenerationOptions& sampling) {
-  command.add_option("--max-new-tokens", sampling.max_new_tokens, "Tokens to generate at most")
-      ->check(CLI::Range(1, 1 << 24))
-      ->capture_default_str();
-  command.add_option("--temperature", sampling.temperature, "0: greedy")
-      ->check(CLI::Range(0.0, 100.0))
-      ->capture_default_str();
-  command.add_option("--top-k", sampling.top_k, "Sample among the k likeliest tokens only (0: all)")
-      ->check(CLI::Range(0, 1 << 24));
-  command.add_option("--top-p", sampling.top_p, "Sample among the likeliest tokens that hold this probability")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      .add_option("--repetition-penalty", sampling.repetition_penalty, "Above 1: tokens seen before become unlikelier")
-      ->check(CLI::Range(0.01, 100.0));
-  command.add_option("--seed", sampling.seed, "Of the draws")->capture_default_str();
-  command.add_option("--stop", sampling.stop_strings, "End at this text; may be given more than once")
-      ->allow_extra_args(false);
+void add_sampling_options(Command command, eval::GenerationOptions& sampling) {
+  command.option("--max-new-tokens", sampling.max_new_tokens, "Tokens to generate at most")
+      .range(1, 1 << 24)
+      .show_default();
+  command.option("--temperature", sampling.temperature, "0: greedy").range(0.0, 100.0).show_default();
+  command.option("--top-k", sampling.top_k, "Sample among the k likeliest tokens only (0: all)").range(0, 1 << 24);
+  command.option("--top-p", sampling.top_p, "Sample among the likeliest tokens that hold this probability")
+      .range(0.0, 1.0);
+  command.option("--repetition-penalty", sampling.repetition_penalty, "Above 1: tokens seen before become unlikelier")
+      .range(0.01, 100.0);
+  command.option("--seed", sampling.seed, "Of the draws").show_default();
+  command.option("--stop", sampling.stop_strings, "End at this text; may be given more than once").one_value_each();
 }
 
 }  // namespace
 
-void add_generate(CLI::App& program, Globals& globals) {
+void add_generate(Command program, Globals& globals) {
   const auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = program.add_subcommand("generate", "Continue a prompt or conversations");
-  add_model_options(*command, options->model);
-  CLI::Option_group* input = command->add_option_group("input");
-  CLI::Option* prompt = input->add_option("--prompt", options->prompt, "Text to continue");
-  CLI::Option* chat =
-      input->add_option("--chat", options->chat_file, "JSON Lines, one {\"messages\": […]} each: answer every one");
-  input->require_option(1);
-  command->add_option("--system", options->system, "System message of conversations that have none");
+  Command command = program.subcommand("generate", "Continue a prompt or conversations");
+  add_model_options(command, options->model);
+  Command input = command.option_group("input");
+  const Option prompt = input.option("--prompt", options->prompt, "Text to continue");
+  const Option chat =
+      input.option("--chat", options->chat_file, "JSON Lines, one {\"messages\": […]} each: answer every one");
+  input.require_one_option();
+  command.option("--system", options->system, "System message of conversations that have none");
   command
-      ->add_flag("--apply-chat-template", options->apply_chat_template,
-                 "Put --prompt into the chat template as a user's turn")
-      ->needs(prompt)
-      ->excludes(chat);
-  add_sampling_options(*command, options->sampling);
-  command->add_flag("--json", options->json, "One JSON object per answer, with ids and log-probabilities");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+      .flag("--apply-chat-template", options->apply_chat_template,
+            "Put --prompt into the chat template as a user's turn")
+      .needs(prompt)
+      .excludes(chat);
+  add_sampling_options(command, options->sampling);
+  command.flag("--json", options->json, "One JSON object per answer, with ids and log-probabilities");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

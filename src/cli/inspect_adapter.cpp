@@ -5,7 +5,6 @@
 #include <ATen/ops/isfinite.h>
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <regex>
 
@@ -13,6 +12,7 @@
 #include "base/error.h"
 #include "cli/command.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/recipe_input.h"
 #include "models/causal_lm.h"
@@ -162,19 +162,19 @@ void run(InspectAdapterOptions options, const Globals& globals) {
 
 }  // namespace
 
-void add_inspect_adapter(CLI::App& inspect, Globals& globals) {
+void add_inspect_adapter(Command inspect, Globals& globals) {
   const auto options = std::make_shared<InspectAdapterOptions>();
-  CLI::App* command = inspect.add_subcommand("adapter", "Parameters and cost of an adapter");
-  command->add_option("adapter", options->words, "Adapter folder; with --recipe: overrides key=value");
-  command->add_option("--model", options->model.model, "The base (with --recipe a folder with a config.json is enough)")
-      ->required();
-  command->add_option("--recipe", options->recipe, "Count what this recipe would train, without weights");
-  command->add_option("--dtype", options->model.dtype, "Load the base as this type")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}));
-  command->add_flag("--check", options->check, "Load everything as training would and run it once");
-  command->add_flag("--sites", options->sites, "One row per site instead of one per kind of module");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = inspect.subcommand("adapter", "Parameters and cost of an adapter");
+  command.option("adapter", options->words, "Adapter folder; with --recipe: overrides key=value");
+  command.option("--model", options->model.model, "The base (with --recipe a folder with a config.json is enough)")
+      .required();
+  command.option("--recipe", options->recipe, "Count what this recipe would train, without weights");
+  command.option("--dtype", options->model.dtype, "Load the base as this type")
+      .choices({"auto", "float32", "bfloat16", "float64"});
+  command.flag("--check", options->check, "Load everything as training would and run it once");
+  command.flag("--sites", options->sites, "One row per site instead of one per kind of module");
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

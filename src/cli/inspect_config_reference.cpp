@@ -1,9 +1,8 @@
 // morex inspect config-reference: every recipe option as a Markdown page, from the table that also parses recipes.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
-
 #include "cli/command.h"
+#include "cli/options.h"
 #include "train/recipe.h"
 
 namespace morex::cli {
@@ -31,9 +30,9 @@ void print_reference() {
 
 }  // namespace
 
-void add_inspect_config_reference(CLI::App& inspect, Globals& globals) {
-  CLI::App* command = inspect.add_subcommand("config-reference", "Every recipe option as a Markdown page");
-  command->callback([&globals] { globals.action = print_reference; });
+void add_inspect_config_reference(Command inspect, Globals& globals) {
+  Command command = inspect.subcommand("config-reference", "Every recipe option as a Markdown page");
+  command.on_chosen([&globals] { globals.action = print_reference; });
 }
 
 }  // namespace morex::cli

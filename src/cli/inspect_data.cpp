@@ -1,7 +1,6 @@
 // morex inspect data: what the rows of a training file become, and how long they are.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 
@@ -9,6 +8,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/recipe_input.h"
 #include "data/batch.h"
@@ -190,20 +190,20 @@ void run(InspectDataOptions options, const Globals& globals) {
 
 }  // namespace
 
-void add_inspect_data(CLI::App& inspect, Globals& globals) {
+void add_inspect_data(Command inspect, Globals& globals) {
   const auto options = std::make_shared<InspectDataOptions>();
-  CLI::App* command = inspect.add_subcommand("data", "What the rows of a training file become, and how long they are");
-  command->add_option("--file", options->file, "JSON Lines file (default: the recipe's train_file)");
-  command->add_option("--recipe", options->recipe, "Take model, file and data options from a recipe");
-  command->add_option("overrides", options->overrides, "With --recipe: key=value");
-  command->add_option("--model", options->model.model, "Model whose tokenizer to use");
-  command->add_option("--tokenizer", options->model.tokenizer, "Tokenizer folder or file instead of the model's own");
-  command->add_option("--max-seq-length", options->data.max_seq_length, "Longest example in tokens")
-      ->capture_default_str()
-      ->excludes("--recipe");
-  command->add_option("--rows", options->rows, "How many examples to show")->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = inspect.subcommand("data", "What the rows of a training file become, and how long they are");
+  command.option("--file", options->file, "JSON Lines file (default: the recipe's train_file)");
+  const Option recipe = command.option("--recipe", options->recipe, "Take model, file and data options from a recipe");
+  command.option("overrides", options->overrides, "With --recipe: key=value");
+  command.option("--model", options->model.model, "Model whose tokenizer to use");
+  command.option("--tokenizer", options->model.tokenizer, "Tokenizer folder or file instead of the model's own");
+  command.option("--max-seq-length", options->data.max_seq_length, "Longest example in tokens")
+      .show_default()
+      .excludes(recipe);
+  command.option("--rows", options->rows, "How many examples to show").show_default();
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

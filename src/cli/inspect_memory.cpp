@@ -1,7 +1,6 @@
 // morex inspect memory: what a recipe will need, before it runs.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -12,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/loading.h"
 #include "cli/memory_forecast.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/recipe_input.h"
 #include "data/dataset.h"
@@ -91,13 +91,13 @@ void run(const InspectMemoryOptions& options, const Globals& globals) {
 
 }  // namespace
 
-void add_inspect_memory(CLI::App& inspect, Globals& globals) {
+void add_inspect_memory(Command inspect, Globals& globals) {
   const auto options = std::make_shared<InspectMemoryOptions>();
-  CLI::App* command = inspect.add_subcommand("memory", "The memory that training by a recipe will need");
-  command->add_option("--recipe", options->recipe, "Recipe in YAML; - reads standard input")->required();
-  command->add_option("overrides", options->overrides, "key=value");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = inspect.subcommand("memory", "The memory that training by a recipe will need");
+  command.option("--recipe", options->recipe, "Recipe in YAML; - reads standard input").required();
+  command.option("overrides", options->overrides, "key=value");
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

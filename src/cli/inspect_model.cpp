@@ -1,7 +1,6 @@
 // morex inspect model: configuration, size and tensors of a model; --check loads it as training would.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "io/gguf.h"
 #include "io/safetensors.h"
@@ -164,16 +164,16 @@ void run(const InspectModelOptions& options, const Globals& globals) {
 
 }  // namespace
 
-void add_inspect_model(CLI::App& inspect, Globals& globals) {
+void add_inspect_model(Command inspect, Globals& globals) {
   const auto options = std::make_shared<InspectModelOptions>();
-  CLI::App* command = inspect.add_subcommand("model", "A model's configuration, size and tensors");
-  command->add_option("model", options->model.model, "Hugging Face folder or .gguf file")->required();
-  command->add_flag("--check", options->check, "Load everything as training would, with every check");
-  command->add_option("--dtype", options->model.dtype, "With --check: load the weights as this type")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}));
-  command->add_flag("--tensors", options->tensors, "List the tensors");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = inspect.subcommand("model", "A model's configuration, size and tensors");
+  command.option("model", options->model.model, "Hugging Face folder or .gguf file").required();
+  command.flag("--check", options->check, "Load everything as training would, with every check");
+  command.option("--dtype", options->model.dtype, "With --check: load the weights as this type")
+      .choices({"auto", "float32", "bfloat16", "float64"});
+  command.flag("--tensors", options->tensors, "List the tensors");
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

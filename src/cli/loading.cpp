@@ -1,7 +1,7 @@
 #include "cli/loading.h"
 
-#include <CLI/CLI.hpp>
-
+#include "cli/options.h"
+#include "eval/cluster_reader.h"
 #include "io/gguf.h"
 #include "train/runtime.h"
 
@@ -11,20 +11,35 @@ namespace fs = std::filesystem;
 
 namespace {
 
+// An adapter whose gates depend on the prompt's clusters brings their centroids.
+void read_clusters(LoadedModel& loaded, const fs::path& adapter) {
+  const std::vector<int64_t> counts = loaded.adapter->cluster_counts();
+  if (counts.empty()) return;
+  const fs::path file = adapter / eval::kClusterFile;
+  models::CausalLm* model = loaded.model.get();
+  eval::Clusters clusters = eval::load_clusters(file);
+  eval::check_clusters(clusters, counts, model->digest(), model->config().hidden_size, file.string());
+  loaded.prompts = std::make_unique<eval::ClusterReader>(
+      *model, std::move(clusters), [set = loaded.adapter.get()](const std::function<void()>& body) {
+        set->detach();
+        body();
+        set->attach();
+      });
+  model->set_prompt_reader(loaded.prompts.get());
+}
+
 bool is_gguf(const fs::path& path) { return path.extension() == ".gguf" && !fs::is_directory(path); }
 
 }  // namespace
 
-void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_adapter) {
-  command.add_option("--model", arguments.model, "Hugging Face folder or .gguf file")->required();
-  if (with_adapter) command.add_option("--adapter", arguments.adapter, "Adapter folder; without it the bare base runs");
-  command.add_option("--tokenizer", arguments.tokenizer, "Tokenizer folder or file (default: the model's own)");
-  command.add_option("--dtype", arguments.dtype, "Of the base's weights and activations")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float64"}))
-      ->capture_default_str();
-  command.add_option("--device", arguments.device, "Where to compute")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
-      ->capture_default_str();
+void add_model_options(Command command, ModelArguments& arguments, bool with_adapter) {
+  command.option("--model", arguments.model, "Hugging Face folder or .gguf file").required();
+  if (with_adapter) command.option("--adapter", arguments.adapter, "Adapter folder; without it the bare base runs");
+  command.option("--tokenizer", arguments.tokenizer, "Tokenizer folder or file (default: the model's own)");
+  command.option("--dtype", arguments.dtype, "Of the base's weights and activations")
+      .choices({"auto", "float32", "bfloat16", "float64"})
+      .show_default();
+  command.option("--device", arguments.device, "Where to compute").choices({"auto", "cpu", "cuda"}).show_default();
 }
 
 LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer) {
@@ -43,6 +58,7 @@ LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& war
   loaded.adapter = adapters::AdapterSet::load(arguments.adapter, loaded.model->slots(), base, runtime.parameter_dtype(),
                                               runtime.device, warnings);
   loaded.adapter->attach();
+  read_clusters(loaded, arguments.adapter);
   return loaded;
 }
 

@@ -11,11 +11,9 @@
 #include "models/causal_lm.h"
 #include "text/tokenizer.h"
 
-namespace CLI {
-class App;
-}
-
 namespace morex::cli {
+
+class Command;
 
 // The options of every command that runs a model.
 struct ModelArguments {
@@ -23,13 +21,14 @@ struct ModelArguments {
   std::string dtype = "auto", device = "auto";
 };
 
-void add_model_options(CLI::App& command, ModelArguments& arguments, bool with_adapter = true);
+void add_model_options(Command command, ModelArguments& arguments, bool with_adapter = true);
 
 struct LoadedModel {
   // The adapter is destroyed first: it points into the model's slots.
   std::unique_ptr<models::CausalLm> model;
   std::shared_ptr<const text::Tokenizer> tokenizer;
   std::unique_ptr<adapters::AdapterSet> adapter;  // attached; null without --adapter
+  std::unique_ptr<nn::PromptReader> prompts;      // of an adapter that needs cluster scores
 };
 
 // Loads all three, the base in the type that training would choose, and sets the number of threads (0: all cores).

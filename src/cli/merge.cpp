@@ -2,7 +2,6 @@
 #include <ATen/ops/isfinite.h>
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 
@@ -12,6 +11,7 @@
 #include "cli/command.h"
 #include "cli/hf_folder.h"
 #include "cli/loading.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "nn/tensor_file.h"
 #include "text/tokenizer_files.h"
@@ -69,17 +69,17 @@ void run(const MergeOptions& options, const Globals& globals) {
 
 }  // namespace
 
-void add_merge(CLI::App& program, Globals& globals) {
+void add_merge(Command program, Globals& globals) {
   const auto options = std::make_shared<MergeOptions>();
   options->model.dtype = "float32";  // the sums are formed in float32 whatever the base is stored in
-  CLI::App* command = program.add_subcommand("merge", "Fold a LoRA adapter into its base: a plain Hugging Face folder");
-  command->add_option("--model", options->model.model, "Hugging Face folder or .gguf file")->required();
-  command->add_option("--adapter", options->model.adapter, "Adapter folder")->required();
-  command->add_option("--output", options->output, "New folder")->required();
-  command->add_option("--dtype", options->save_dtype, "Of the saved weights (auto: as the base is stored)")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "float16"}))
-      ->capture_default_str();
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = program.subcommand("merge", "Fold a LoRA adapter into its base: a plain Hugging Face folder");
+  command.option("--model", options->model.model, "Hugging Face folder or .gguf file").required();
+  command.option("--adapter", options->model.adapter, "Adapter folder").required();
+  command.option("--output", options->output, "New folder").required();
+  command.option("--dtype", options->save_dtype, "Of the saved weights (auto: as the base is stored)")
+      .choices({"auto", "float32", "bfloat16", "float16"})
+      .show_default();
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

@@ -11,6 +11,7 @@
 #include "base/strings.h"
 #include "cli/command.h"
 #include "cli/failure.h"
+#include "cli/options.h"
 #include "cli/process.h"
 
 namespace morex::cli {
@@ -71,13 +72,15 @@ int run_program(int argc, char** argv) {
   program.require_subcommand(1);
   program.fallthrough();
   add_global_options(program, globals);
-  add_train(program, globals);
-  add_eval(program, globals);
-  add_generate(program, globals);
-  add_inspect(program, globals);
-  add_merge(program, globals);
-  add_tokenize(program, globals);
-  add_doctor(program, globals);
+  const Command commands(program);
+  add_train(commands, globals);
+  add_eval(commands, globals);
+  add_generate(commands, globals);
+  add_inspect(commands, globals);
+  add_merge(commands, globals);
+  add_tokenize(commands, globals);
+  add_cluster(commands, globals);
+  add_doctor(commands, globals);
   try {
     prepare_process();
     program.parse(argc, argv);

@@ -1,12 +1,12 @@
 // morex tokenize: text to ids and back.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "cli/command.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "text/tokenizer.h"
 
@@ -63,19 +63,19 @@ void run(const TokenizeOptions& options) {
 
 }  // namespace
 
-void add_tokenize(CLI::App& program, Globals& globals) {
+void add_tokenize(Command program, Globals& globals) {
   const auto options = std::make_shared<TokenizeOptions>();
-  CLI::App* command = program.add_subcommand("tokenize", "Text to ids, or ids to text");
-  command->add_option("--model", options->tokenizer, "Model folder, tokenizer.json or .gguf file")->required();
-  CLI::Option_group* input = command->add_option_group("input");
-  input->add_option("--text", options->text, "Text to encode");
-  input->add_option("--file", options->file, "File to encode");
-  input->add_option("--ids", options->ids, "Ids to decode: 1,2,3")->delimiter(',');
-  input->require_option(1);
-  command->add_flag("--special-tokens", options->special_tokens, "Add the tokenizer's own prefix and suffix (BOS …)");
-  command->add_flag("--count", options->count, "Print the number of tokens only");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &globals] { globals.action = [options] { run(*options); }; });
+  Command command = program.subcommand("tokenize", "Text to ids, or ids to text");
+  command.option("--model", options->tokenizer, "Model folder, tokenizer.json or .gguf file").required();
+  Command input = command.option_group("input");
+  input.option("--text", options->text, "Text to encode");
+  input.option("--file", options->file, "File to encode");
+  input.option("--ids", options->ids, "Ids to decode: 1,2,3").delimiter(',');
+  input.require_one_option();
+  command.flag("--special-tokens", options->special_tokens, "Add the tokenizer's own prefix and suffix (BOS …)");
+  command.flag("--count", options->count, "Print the number of tokens only");
+  command.flag("--json", options->json, "Print JSON");
+  command.on_chosen([options, &globals] { globals.action = [options] { run(*options); }; });
 }
 
 }  // namespace morex::cli

@@ -1,11 +1,11 @@
 // morex train: a recipe to an adapter.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "base/strings.h"
 #include "cli/command.h"
+#include "cli/options.h"
 #include "cli/output.h"
 #include "cli/process.h"
 #include "cli/recipe_input.h"
@@ -54,13 +54,13 @@ void run(const TrainOptions& options, const Globals& globals) {
 
 }  // namespace
 
-void add_train(CLI::App& program, Globals& globals) {
+void add_train(Command program, Globals& globals) {
   const auto options = std::make_shared<TrainOptions>();
-  CLI::App* command = program.add_subcommand("train", "Fine-tune a model as a recipe says");
-  command->add_option("recipe", options->recipe, "Recipe in YAML; - reads standard input")->required();
-  command->add_option("overrides", options->overrides, "key=value: recipe options, nested ones with dots");
-  command->add_flag("--json", options->json, "Print the result as JSON");
-  command->callback([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
+  Command command = program.subcommand("train", "Fine-tune a model as a recipe says");
+  command.option("recipe", options->recipe, "Recipe in YAML; - reads standard input").required();
+  command.option("overrides", options->overrides, "key=value: recipe options, nested ones with dots");
+  command.flag("--json", options->json, "Print the result as JSON");
+  command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }
 
 }  // namespace morex::cli

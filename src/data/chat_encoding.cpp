@@ -118,6 +118,7 @@ Example encode_chat(const OrderedJson& messages, const text::ChatTemplate& chat_
     const int64_t begin = code_points.at(span.begin);
     const int64_t trimmed_end = code_points.at(without_trailing_space(conversation.text, span));
     const IdRange whole = ids_inside(encoding, begin, code_points.at(span.end));
+    if (&span == &conversation.assistant.front()) example.prompt_length = static_cast<int64_t>(whole.first);
     const IdRange trimmed = ids_inside(encoding, begin, trimmed_end);
     const bool ended = trimmed.last > trimmed.first && ends_turn(trimmed.last - 1);
     if (!ended)
@@ -143,6 +144,7 @@ Example encode_chat(const OrderedJson& messages, const text::ChatTemplate& chat_
   example.end_cut = !turn_ends.empty() && turn_ends.back() >= kept;
   example.ids.resize(kept);
   example.labels.resize(kept);
+  example.prompt_length = std::min(example.prompt_length, static_cast<int64_t>(kept));
   return example;
 }
 

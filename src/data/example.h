@@ -15,6 +15,7 @@ struct Example {
   int64_t cut_tokens = 0;       // ids that truncation removed
   bool end_cut = false;         // the EOS or the end of a turn that was to be learned is among them
   std::string prompt_text;      // for clusters and inspection
+  int64_t prompt_length = 0;    // ids before the first response; 0: a text without prompt
   int64_t length() const { return static_cast<int64_t>(ids.size()); }
   int64_t supervised() const;  // targets: labels[1:] that are not kIgnoreLabel
 };

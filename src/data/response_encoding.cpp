@@ -30,9 +30,12 @@ Ids encode_with_prefix(const text::Tokenizer& tokenizer, const std::string& text
   return ids;
 }
 
-void mask(Example& example, size_t count) {
+// The first `prompt` ids are the prompt, supervised only where the options say so.
+void mask(Example& example, size_t prompt, const DatasetOptions& options) {
   example.labels = example.ids;
-  std::fill_n(example.labels.begin(), std::min(count, example.labels.size()), kIgnoreLabel);
+  prompt = std::min(prompt, example.labels.size());
+  example.prompt_length = static_cast<int64_t>(prompt);
+  if (!options.train_on_inputs) std::fill_n(example.labels.begin(), prompt, kIgnoreLabel);
 }
 
 // Cuts `example.ids` on the right; EOS follows if it is wanted and there is room.
@@ -49,7 +52,7 @@ Example encode_whole(const PromptResponse& text, const text::Tokenizer& tokenize
   Example example;
   example.ids = encode_with_prefix(tokenizer, text.prompt + text.response);
   finish_right(example, wanted_eos(tokenizer, options), options.max_seq_length);
-  mask(example, options.train_on_inputs ? 0 : encode_with_prefix(tokenizer, text.prompt).size());
+  mask(example, encode_with_prefix(tokenizer, text.prompt).size(), options);
   return example;
 }
 
@@ -66,7 +69,7 @@ Example encode_apart(const PromptResponse& text, const text::Tokenizer& tokenize
   example.ids.insert(example.ids.end(), response.begin(), response.begin() + keep_t);
   example.cut_tokens = s + t - keep_s - keep_t;
   example.end_cut = eos.has_value() && keep_t < t;
-  mask(example, options.train_on_inputs ? 0 : static_cast<size_t>(keep_s));
+  mask(example, static_cast<size_t>(keep_s), options);
   return example;
 }
 

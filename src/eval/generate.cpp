@@ -46,10 +46,9 @@ void check(const models::CausalLm& model, const text::Tokenizer* tokenizer, cons
   }
 }
 
-// The logits behind the last of `ids`, which are appended to the cache.
-std::vector<double> next_logits(const models::CausalLm& model, const std::vector<int64_t>& ids, nn::KvCache& cache) {
-  nn::BatchContext ctx;
-  ctx.batch = 1;
+// The logits behind the last of `ids`, which are appended to the cache. `ctx` holds what is known of the sequence.
+std::vector<double> next_logits(const models::CausalLm& model, const std::vector<int64_t>& ids, nn::KvCache& cache,
+                                nn::BatchContext ctx) {
   ctx.length = static_cast<int64_t>(ids.size());
   ctx.phase = cache.length() == 0 ? nn::Phase::kPrefill : nn::Phase::kDecode;
   nn::RoutingReport report;
@@ -76,12 +75,15 @@ Generated generate(const models::CausalLm& model, const text::Tokenizer* tokeniz
   const RandomKey key{options.seed, stream_id("generate"), 0};
 
   TextStream text(tokenizer, options.stop_strings, on_text);
+  nn::BatchContext known;
+  known.batch = 1;
+  model.read_prompts({prompt}, known);
   nn::KvCache cache = model.make_cache(1, length + budget);
   std::vector<int64_t> seen = prompt, input = prompt;
   Generated result;
   result.finish = "length";
   for (int64_t n = 0; n < budget; ++n) {
-    std::vector<double> logits = next_logits(model, input, cache);
+    std::vector<double> logits = next_logits(model, input, cache, known);
     const double normaliser = log_sum_exp(logits);
     MOREX_CHECK(std::isfinite(normaliser), ErrorKind::kNumeric,
                 "[generate] logits must be finite, got {} at position {}", normaliser, length + n - 1);

@@ -24,9 +24,10 @@ struct Row {
   bool done = false;
 };
 
-// One forward pass of all rows over `input` [B, L] behind the cache; returns the next ids [B].
-at::Tensor step(const models::CausalLm& model, const at::Tensor& input, const at::Tensor& mask, nn::KvCache& cache) {
-  nn::BatchContext ctx;
+// One forward pass of all rows over `input` [B, L] behind the cache; returns the next ids [B]. `ctx` holds what is
+// known of the sequences.
+at::Tensor step(const models::CausalLm& model, const at::Tensor& input, const at::Tensor& mask, nn::KvCache& cache,
+                nn::BatchContext ctx) {
   ctx.batch = input.size(0);
   ctx.length = input.size(1);
   ctx.phase = cache.length() == 0 ? nn::Phase::kPrefill : nn::Phase::kDecode;
@@ -66,11 +67,18 @@ void generate_rows(const models::CausalLm& model, const std::vector<Ids>& prompt
   auto [input, mask] = left_pad(rows, prompts, options.pad_id);
   const int64_t room = model.config().max_position_embeddings - input.size(1) + 1;
   const int64_t budget = std::min(options.max_new_tokens, room);
+  nn::BatchContext known;
+  known.batch = input.size(0);
+  if (model.wants_prompts()) {
+    std::vector<Ids> read;
+    for (const Row& row : rows) read.push_back(prompts[row.prompt]);
+    model.read_prompts(read, known);
+  }
   nn::KvCache cache = model.make_cache(input.size(0), input.size(1) + budget);
   input = input.to(model.device());
   mask = mask.to(model.device());
   for (int64_t n = 0; n < budget; ++n) {
-    const at::Tensor next = step(model, input, mask, cache).cpu().contiguous();  // [B]
+    const at::Tensor next = step(model, input, mask, cache, known).cpu().contiguous();  // [B]
     std::vector<int64_t> alive;
     for (size_t b = 0; b < rows.size(); ++b) {
       const int64_t id = next.const_data_ptr<int64_t>()[b];
@@ -84,6 +92,7 @@ void generate_rows(const models::CausalLm& model, const std::vector<Ids>& prompt
       const at::Tensor keep = at::tensor(alive, at::kLong);
       kept = next.index_select(0, keep);
       cache.select(keep.to(model.device()));
+      for (auto& [name, value] : known.per_sequence) value = value.index_select(0, keep.to(value.device()));
       mask = mask.index_select(0, keep.to(model.device()));
       std::erase_if(rows, [](const Row& row) { return row.done; });
     }

@@ -53,6 +53,7 @@ double batch_nll(const models::CausalLm& model, data::Batch& batch, Targets& tar
   ctx.length = batch.length;
   const at::Tensor lengths = to_tensor(batch.lengths, {batch.rows, 1}, device);
   ctx.token_mask = at::arange(batch.length, lengths.options()).unsqueeze(0) < lengths;  // [B, L]
+  if (model.wants_prompts()) model.read_prompts(batch.prompts(), ctx);
   nn::RoutingReport report;
   const at::Tensor ids = to_tensor(batch.ids, {batch.rows, batch.length}, device);      // [B, L]
   const at::Tensor h = model.hidden(ids, ctx, report);                                  // [B·L, D]

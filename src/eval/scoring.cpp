@@ -23,6 +23,7 @@ constexpr int64_t kHeadRows = 256;
 // Requests that read the same ids.
 struct Row {
   const std::vector<int64_t>* input;
+  int64_t prompt;  // ids before the continuation, of the first request
   std::vector<int64_t> requests;
   int64_t length() const { return static_cast<int64_t>(input->size()); }
 };
@@ -33,7 +34,10 @@ std::vector<Row> distinct_rows(const std::vector<Request>& requests) {
   for (size_t i = 0; i < requests.size(); ++i) {
     if (requests[i].continuation.empty()) continue;
     const auto [place, added] = known.try_emplace(requests[i].input, rows.size());
-    if (added) rows.push_back({&requests[i].input, {}});
+    // The continuation's last id is predicted, not read.
+    const auto continuation = static_cast<int64_t>(requests[i].continuation.size());
+    if (added)
+      rows.push_back({&requests[i].input, static_cast<int64_t>(requests[i].input.size()) + 1 - continuation, {}});
     rows[place->second].requests.push_back(static_cast<int64_t>(i));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.length() > b.length(); });
@@ -69,8 +73,13 @@ at::Tensor batch_hidden(const models::CausalLm& model, std::span<const Row> rows
   }
   const at::Tensor real = at::tensor(lengths, at::kLong).unsqueeze(1).to(model.device());                // [B, 1]
   if (lengths.back() < length) ctx.token_mask = at::arange(length, real.options()).unsqueeze(0) < real;  // [B, L]
-  const at::Tensor input = at::tensor(ids, at::kLong).view({ctx.batch, length}).to(model.device());      // [B, L]
-  return model.hidden(input, ctx, report);                                                               // [B·L, D]
+  if (model.wants_prompts()) {
+    std::vector<std::vector<int64_t>> prompts;
+    for (const Row& row : rows) prompts.emplace_back(row.input->begin(), row.input->begin() + row.prompt);
+    model.read_prompts(prompts, ctx);
+  }
+  const at::Tensor input = at::tensor(ids, at::kLong).view({ctx.batch, length}).to(model.device());  // [B, L]
+  return model.hidden(input, ctx, report);                                                           // [B·L, D]
 }
 
 // Adds each target's log-probability to its request, and takes `greedy` away where it is not the most probable id.

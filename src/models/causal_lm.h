@@ -12,6 +12,7 @@
 #include "models/model_config.h"
 #include "nn/batch_context.h"
 #include "nn/kv_cache.h"
+#include "nn/prompt_reader.h"
 #include "nn/routing_report.h"
 #include "nn/slots.h"
 
@@ -55,6 +56,14 @@ class CausalLm {
 
   nn::KvCache make_cache(int64_t batch, int64_t capacity) const;
 
+  // Set where an adapter must know more of a sequence than its ids; not owned, null: nothing is. Whoever makes a
+  // context for whole sequences asks wants_prompts() and hands their prompts to read_prompts(), once a sequence.
+  void set_prompt_reader(const nn::PromptReader* reader) { prompt_reader_ = reader; }
+  bool wants_prompts() const { return prompt_reader_ != nullptr; }
+  void read_prompts(const std::vector<std::vector<int64_t>>& prompts, nn::BatchContext& ctx) const {
+    if (prompt_reader_ != nullptr) prompt_reader_->read(prompts, ctx);
+  }
+
  protected:
   friend std::unique_ptr<CausalLm> load_model(const std::filesystem::path& path, const LoadOptions& options,
                                               Warnings& warnings);
@@ -65,6 +74,7 @@ class CausalLm {
   nn::SlotTable slots_;
   std::vector<NamedWeight> weights_;
   std::string digest_;
+  const nn::PromptReader* prompt_reader_ = nullptr;
 };
 
 // A Hugging Face folder or a .gguf file, with every check (names, shapes, types, finite numbers). Throws Error(kFormat)

@@ -15,9 +15,11 @@ struct GateReport {
   int64_t layer = 0;  // decoder layer
   int64_t level = 0;  // 0 = bottom
   std::map<std::string, at::Tensor>
-      sums;           // differentiable where the loss needs it: "probability" [E], "importance" [E] …
+      sums;           // differentiable where the loss needs it: "probability" [E], "importance" [E] …; with ".all"
+                      // behind the name padded tokens are counted (only where there is a mask)
   at::Tensor counts;  // [E] tokens that selected each expert (no gradient)
   at::Tensor rows;    // [] number of (token, parent) rows counted
+  at::Tensor sample_types;  // [B] int64 as the batch gave them, where a loss asks for them
 };
 
 struct RoutingReport {

@@ -4,19 +4,16 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 constexpr int64_t kWordsPerBlock = 4;
 
@@ -50,27 +47,14 @@ at::Tensor apply_mask(const at::Tensor& x_in, double p, const RandomKey& key) {
   return y;
 }
 
-// 64-bit numbers travel through the node as int64.
-struct DropoutNode : torch::autograd::Function<DropoutNode> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, double p, const RandomKey& key) {
-    ctx->saved_data["p"] = p;
-    ctx->saved_data["key"] = std::vector<int64_t>{static_cast<int64_t>(key.seed), static_cast<int64_t>(key.stream),
-                                                  static_cast<int64_t>(key.step)};
-    return apply_mask(x, p, key);
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const std::vector<int64_t> k = ctx->saved_data["key"].toIntVector();
-    const RandomKey key{static_cast<uint64_t>(k[0]), static_cast<uint64_t>(k[1]), static_cast<uint64_t>(k[2])};
-    return {apply_mask(grads[0], ctx->saved_data["p"].toDouble(), key), at::Tensor(), at::Tensor()};
-  }
-};
-
 }  // namespace
 
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key) {
   MOREX_ASSERT(p >= 0.0 && p < 1.0);
-  return p == 0.0 ? x : DropoutNode::apply(x, p, key);
+  if (p == 0.0) return x;
+  AutogradNode node("dropout", {x});
+  return node.record(apply_mask(x, p, key), {},
+                     [p, key](const BackwardPass& pass) -> Tensors { return {apply_mask(pass.grads[0], p, key)}; });
 }
 
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key) {

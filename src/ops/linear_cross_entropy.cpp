@@ -2,18 +2,17 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
 #include "base/error.h"
+#include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/gemm.h"
 #include "ops/row_kernels.h"
@@ -21,9 +20,6 @@
 
 namespace morex::ops {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 // Logits held at a time: 64 MiB in float32. Enough rows that reading the weight does not dominate its product.
 constexpr int64_t kLogitElements = int64_t{1} << 24;
@@ -85,87 +81,68 @@ void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const a
   });
 }
 
-struct LinearCrossEntropyNode : torch::autograd::Function<LinearCrossEntropyNode> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& h_in, const at::Tensor& weight,
-                            const at::Tensor& targets, bool transposed, bool want_gradient) {
-    const int64_t classes = weight.size(transposed ? 1 : 0);
-    const at::Tensor rows = supervised_rows(targets, classes);
-    const bool all = rows.numel() == targets.numel();
-    const at::Tensor h = all ? h_in.detach().contiguous() : h_in.detach().index_select(0, rows);  // [n, D]
-    const at::Tensor t = all ? targets.contiguous() : targets.index_select(0, rows);
-    const at::Tensor w = weight.detach().to(h.scalar_type());
-    const bool want_dh = want_gradient && h_in.requires_grad(), want_dw = want_gradient && weight.requires_grad();
-    const at::ScalarType wide = wide_type(h.scalar_type());
-
-    const int64_t n = h.size(0), step = std::max(kMinimalRows, kLogitElements / std::max<int64_t>(1, classes));
-    const at::Tensor nll = at::empty({n}, at::TensorOptions().dtype(at::kDouble));
-    at::Tensor dh, dw;
-    if (want_dh) dh = at::empty_like(h);                                   // [n, D]
-    if (want_dw) dw = at::zeros(weight.sizes(), h.options().dtype(wide));  // as the weight
-    for (int64_t row = 0; row < n; row += step) {
-      const int64_t count = std::min(step, n - row);
-      const at::Tensor x = h.narrow(0, row, count);
-      const at::Tensor logits = transposed ? matmul_nn(x, w) : matmul_nt(x, w);  // [count, V]
-      softmax_losses(logits, t.narrow(0, row, count), nll.narrow(0, row, count), want_dh || want_dw);
-      if (want_dh) dh.narrow(0, row, count).copy_(transposed ? matmul_nt(logits, w) : matmul_nn(logits, w));
-      if (!want_dw) continue;
-      if (h.scalar_type() == wide) {
-        transposed ? add_matmul_tn(dw, x, logits) : add_matmul_tn(dw, logits, x);
-      } else {
-        dw.add_(transposed ? matmul_tn(x, logits) : matmul_tn(logits, x));
-      }
-    }
-    if (want_dh && !all) dh = at::zeros(h_in.sizes(), h.options()).index_copy_(0, rows, dh);
-    ctx->save_for_backward({dh, dw});
-    ctx->saved_data["weight_dtype"] = weight.scalar_type();
-    return nll.sum().to(wide);
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    at::Tensor dh, dw;
-    if (ctx->needs_input_grad(0)) dh = saved[0].mul(grads[0].to(saved[0].scalar_type()));
-    if (ctx->needs_input_grad(1)) dw = saved[1].mul(grads[0]).to(ctx->saved_data["weight_dtype"].toScalarType());
-    return {dh, dw, at::Tensor(), at::Tensor(), at::Tensor()};
-  }
-};
-
-struct CrossEntropyNode : torch::autograd::Function<CrossEntropyNode> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& logits, const at::Tensor& targets) {
-    const at::Tensor rows = supervised_rows(targets, logits.size(1));
-    const at::Tensor t = targets.index_select(0, rows);  // [n]
-    const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
-    const bool all = rows.numel() == targets.numel();
-    const at::Tensor dense = logits.stride(1) == 1 ? logits.detach() : logits.detach().contiguous();
-    softmax_losses(all ? dense : dense.index_select(0, rows), t, nll, false);
-    ctx->save_for_backward({logits, rows, t});
-    return nll.sum().to(wide_type(logits.scalar_type()));
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor logits = saved[0].detach(), &rows = saved[1], &targets = saved[2];
-    at::Tensor d = logits.index_select(0, rows);  // [n, V]
-    const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
-    softmax_losses(d, targets, nll, true);
-    d.mul_(grads[0].to(d.scalar_type()));
-    if (rows.numel() < logits.size(0)) d = at::zeros_like(logits).index_copy_(0, rows, d);
-    return {d, at::Tensor()};
-  }
-};
+Tensors cross_entropy_backward(const BackwardPass& pass) {
+  const at::Tensor logits = pass.saved[0].detach(), &rows = pass.saved[1], &targets = pass.saved[2];
+  at::Tensor d = logits.index_select(0, rows);  // [n, V]
+  const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+  softmax_losses(d, targets, nll, true);
+  d.mul_(pass.grads[0].to(d.scalar_type()));
+  if (rows.numel() < logits.size(0)) d = at::zeros_like(logits).index_copy_(0, rows, d);
+  return {d};
+}
 
 }  // namespace
 
-at::Tensor linear_cross_entropy(const at::Tensor& h, const at::Tensor& weight, const at::Tensor& targets,
+at::Tensor linear_cross_entropy(const at::Tensor& h_in, const at::Tensor& weight, const at::Tensor& targets,
                                 bool transposed) {
-  MOREX_ASSERT(h.dim() == 2 && weight.dim() == 2 && h.size(0) == targets.size(0) &&
-               h.size(1) == weight.size(transposed ? 0 : 1));
-  return LinearCrossEntropyNode::apply(h, weight, targets, transposed, at::GradMode::is_enabled());
+  MOREX_ASSERT(h_in.dim() == 2 && weight.dim() == 2 && h_in.size(0) == targets.size(0) &&
+               h_in.size(1) == weight.size(transposed ? 0 : 1));
+  AutogradNode node("linear_cross_entropy", {h_in, weight});
+  const int64_t classes = weight.size(transposed ? 1 : 0);
+  const at::Tensor rows = supervised_rows(targets, classes);
+  const bool all = rows.numel() == targets.numel();
+  const at::Tensor h = all ? h_in.detach().contiguous() : h_in.detach().index_select(0, rows);  // [n, D]
+  const at::Tensor t = all ? targets.contiguous() : targets.index_select(0, rows);
+  const at::Tensor w = weight.detach().to(h.scalar_type());
+  const bool want_dh = node.wants(0), want_dw = node.wants(1);
+  const at::ScalarType wide = wide_type(h.scalar_type());
+
+  const int64_t n = h.size(0), step = std::max(kMinimalRows, kLogitElements / std::max<int64_t>(1, classes));
+  const at::Tensor nll = at::empty({n}, at::TensorOptions().dtype(at::kDouble));
+  at::Tensor dh, dw;
+  if (want_dh) dh = at::empty_like(h);                                   // [n, D]
+  if (want_dw) dw = at::zeros(weight.sizes(), h.options().dtype(wide));  // as the weight
+  for (int64_t row = 0; row < n; row += step) {
+    const int64_t count = std::min(step, n - row);
+    const at::Tensor x = h.narrow(0, row, count);
+    const at::Tensor logits = transposed ? matmul_nn(x, w) : matmul_nt(x, w);  // [count, V]
+    softmax_losses(logits, t.narrow(0, row, count), nll.narrow(0, row, count), want_dh || want_dw);
+    if (want_dh) dh.narrow(0, row, count).copy_(transposed ? matmul_nt(logits, w) : matmul_nn(logits, w));
+    if (!want_dw) continue;
+    if (h.scalar_type() == wide) {
+      transposed ? add_matmul_tn(dw, x, logits) : add_matmul_tn(dw, logits, x);
+    } else {
+      dw.add_(transposed ? matmul_tn(x, logits) : matmul_tn(logits, x));
+    }
+  }
+  if (want_dh && !all) dh = at::zeros(h_in.sizes(), h.options()).index_copy_(0, rows, dh);
+  return node.record(nll.sum().to(wide), {dh, dw}, [type = weight.scalar_type()](const BackwardPass& pass) -> Tensors {
+    const at::Tensor &dh = pass.saved[0], &dw = pass.saved[1], &dloss = pass.grads[0];
+    return {pass.wants(0) ? dh.mul(dloss.to(dh.scalar_type())) : at::Tensor(),
+            pass.wants(1) ? dw.mul(dloss).to(type) : at::Tensor()};
+  });
 }
 
 at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets) {
   MOREX_ASSERT(logits.dim() == 2 && logits.size(0) == targets.size(0));
-  return CrossEntropyNode::apply(logits, targets);
+  AutogradNode node("cross_entropy", {logits});
+  const at::Tensor rows = supervised_rows(targets, logits.size(1));
+  const at::Tensor t = targets.index_select(0, rows);  // [n]
+  const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+  const bool all = rows.numel() == targets.numel();
+  const at::Tensor dense = logits.stride(1) == 1 ? logits.detach() : logits.detach().contiguous();
+  softmax_losses(all ? dense : dense.index_select(0, rows), t, nll, false);
+  return node.record(nll.sum().to(wide_type(logits.scalar_type())), {logits, rows, t}, cross_entropy_backward);
 }
 
 }  // namespace morex::ops

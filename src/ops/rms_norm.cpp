@@ -3,19 +3,16 @@
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
@@ -45,20 +42,6 @@ void backward_row(const T* dy, const T* x, const T* w, A r, T* dx, int64_t d) {
     dx[i] = static_cast<T>(r * (static_cast<A>(dy[i]) * static_cast<A>(w[i]) - c * static_cast<A>(x[i])));
   }
 }
-
-struct RmsNormNode : torch::autograd::Function<RmsNormNode> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    auto [y, rstd] = rms_norm_forward(x, weight, eps);
-    ctx->save_for_backward({x, weight, rstd});
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    auto [dx, dw] = rms_norm_backward(grads[0], saved[0], saved[1], saved[2], ctx->needs_input_grad(1));
-    return {dx, dw.defined() ? dw.to(saved[1].scalar_type()) : dw, at::Tensor()};
-  }
-};
 
 }  // namespace
 
@@ -113,7 +96,13 @@ std::pair<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& dy_in, con
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  return RmsNormNode::apply(x, weight, eps);
+  AutogradNode node("rms_norm", {x, weight});
+  const auto [y, rstd] = rms_norm_forward(x, weight, eps);
+  return node.record(y, {x, weight, rstd}, [](const BackwardPass& pass) -> Tensors {
+    const at::Tensor &x = pass.saved[0], &weight = pass.saved[1], &rstd = pass.saved[2];
+    const auto [dx, dw] = rms_norm_backward(pass.grads[0], x, weight, rstd, pass.wants(1));
+    return {dx, dw.defined() ? dw.to(weight.scalar_type()) : dw};
+  });
 }
 
 }  // namespace morex::ops

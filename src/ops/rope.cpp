@@ -4,17 +4,14 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
-#include <torch/csrc/autograd/custom_function.h>
 
 #include "base/error.h"
+#include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-using torch::autograd::AutogradContext;
-using torch::autograd::variable_list;
 
 // cos or sin as contiguous [1 or B, L, K] in the type the rotation is computed in.
 at::Tensor angle_table(const at::Tensor& table, const at::Tensor& x) {
@@ -66,31 +63,23 @@ void rotate(const at::Tensor& x, const at::Tensor& y, const at::Tensor& cos, con
   });
 }
 
-struct RopeNode : torch::autograd::Function<RopeNode> {
-  static at::Tensor forward(AutogradContext* ctx, const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
-    const at::Tensor c = angle_table(cos, x), s = angle_table(sin, x);
-    ctx->save_for_backward({c, s});
-    const at::Tensor source = x.stride(3) == 1 ? x.detach() : x.detach().contiguous();
-    at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
-    rotate(source, y, c, s, false);
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* ctx, variable_list grads) {
-    const variable_list saved = ctx->get_saved_variables();
-    const at::Tensor dy = grads[0].stride(3) == 1 ? grads[0] : grads[0].contiguous();
-    const int64_t b = dy.size(0), h = dy.size(1), l = dy.size(2), k = dy.size(3);
-    const at::Tensor dx = at::empty_strided({b, h, l, k}, {l * h * k, k, h * k, 1}, dy.options());
-    rotate(dy, dx, saved[0], saved[1], true);
-    return {dx, at::Tensor(), at::Tensor()};
-  }
-};
+at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
 
 }  // namespace
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   MOREX_ASSERT(x.dim() == 4 && x.size(3) % 2 == 0 && cos.size(-1) == x.size(3) && cos.sizes() == sin.sizes());
-  return RopeNode::apply(x, cos, sin);
+  AutogradNode node("rope", {x});
+  const at::Tensor c = angle_table(cos, x), s = angle_table(sin, x);
+  const at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));
+  rotate(with_dense_rows(x.detach()), y, c, s, false);
+  return node.record(y, {c, s}, [](const BackwardPass& pass) -> Tensors {
+    const at::Tensor dy = with_dense_rows(pass.grads[0]);
+    const int64_t b = dy.size(0), h = dy.size(1), l = dy.size(2), k = dy.size(3);
+    const at::Tensor dx = at::empty_strided({b, h, l, k}, {l * h * k, k, h * k, 1}, dy.options());
+    rotate(dy, dx, pass.saved[0], pass.saved[1], true);
+    return {dx};
+  });
 }
 
 }  // namespace morex::ops

@@ -22,7 +22,7 @@ double forward_ms(const models::CausalLm& model, const DeviceBatch& batch) {
 
 Json measure_cost(const models::CausalLm& model, Trainable& trainable, const data::Batch& batch) {
   Json cost = trainable.cost();
-  DeviceBatch on_device = put_on_device(batch, model.device());
+  DeviceBatch on_device = put_on_device(batch, model);
   on_device.ctx.phase = nn::Phase::kPrefill;
   double with_adapter = forward_ms(model, on_device), base = 0;
   const bool has_base = trainable.without([&] {

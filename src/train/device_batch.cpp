@@ -16,7 +16,8 @@ at::Tensor to_tensor(const std::vector<int64_t>& values, at::IntArrayRef shape, 
 
 }  // namespace
 
-DeviceBatch put_on_device(const data::Batch& batch, at::Device device) {
+DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& model) {
+  const at::Device device = model.device();
   DeviceBatch on_device;
   on_device.ctx.batch = batch.rows;
   on_device.ctx.length = batch.length;
@@ -38,6 +39,7 @@ DeviceBatch put_on_device(const data::Batch& batch, at::Device device) {
     const at::Tensor lengths = to_tensor(batch.lengths, {batch.rows, 1}, device);
     on_device.ctx.token_mask = at::arange(batch.length, lengths.options()).unsqueeze(0) < lengths;  // [B, L]
   }
+  if (model.wants_prompts()) model.read_prompts(batch.prompts(), on_device.ctx);
   return on_device;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "data/batch.h"
+#include "models/causal_lm.h"
 #include "nn/batch_context.h"
 
 namespace morex::train {
@@ -15,7 +16,8 @@ struct DeviceBatch {
   at::Tensor targets;  // [N]
 };
 
-// Phase kTrain. The context has a token mask only where the batch holds padding.
-DeviceBatch put_on_device(const data::Batch& batch, at::Device device);
+// On the model's device. Phase kTrain; the context has a token mask only where the batch holds padding, and what the
+// model's prompt reader says of the rows' prompts.
+DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& model);
 
 }  // namespace morex::train

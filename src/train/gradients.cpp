@@ -44,7 +44,7 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
   MOREX_ASSERT(sums.supervised > 0);  // load_dataset leaves out rows without targets
   trainable.parameters().zero_grads();
   for (size_t micro = 0; micro < window.size(); ++micro) {
-    DeviceBatch batch = put_on_device(window[micro], model.device());
+    DeviceBatch batch = put_on_device(window[micro], model);
     batch.ctx.seed = seed;
     batch.ctx.step = step;
     batch.ctx.micro_step = static_cast<int64_t>(micro);

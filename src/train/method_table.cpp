@@ -5,14 +5,18 @@ namespace morex::train {
 const std::vector<OptionRow>& method_rows() {
   static const std::vector<OptionRow> rows = {
       {"method", "text", "\"lora\"",
-       "A published method as a choice of experts, router, prior and losses: lora, rslora, smore, smore_shared; full: "
-       "every weight of the base is trained. Keys beside it replace the preset's."},
+       "A published method as a choice of experts, router, prior and losses: lora, rslora, dora, lora_plus, pissa, "
+       "moslora, hydralora, loramoe, mola, mor, adamole, dynmole, moelora, mixlora, mor_mixlora, smore, "
+       "smore_shared, trex; full: every weight of the base is trained. Keys beside it replace the preset's."},
       {"r", "whole number", "8", "LoRA's rank."},
       {"lora_alpha", "number", "8", "LoRA's scale is lora_alpha / r."},
       {"lora_dropout", "number", "0.0", "Share of LoRA's input that is dropped in training."},
       {"use_rslora", "true or false", "false", "LoRA's scale is lora_alpha / sqrt(r)."},
       {"init_lora_weights", "true, false or text", "true",
-       "true: A Kaiming-uniform, B zero; gaussian: A normal, B zero; false: both Kaiming-uniform."},
+       "true: A Kaiming-uniform, B zero; gaussian: A normal, B zero; false: both Kaiming-uniform; pissa: the base's "
+       "largest singular directions, which leave the base."},
+      {"use_dora", "true or false", "false", "DoRA: the norm of each output's weights is a trained number of its own."},
+      {"loraplus_lr_ratio", "number", "1.0", "LoRA+: the learning rate of every B is this many times the others'."},
       {"target_modules", "list of texts, or text", "\"all-linear\"",
        "Projections to adapt: names or paths, `all-linear`, or a regular expression over the whole path."},
       {"exclude_modules", "list of texts, or text", "null", "Projections to leave out, in the same forms."},
@@ -22,13 +26,25 @@ const std::vector<OptionRow>& method_rows() {
       {"rank_pattern", "mapping", "{}", "LoRA's rank by module: a regular expression at the end of the path to r."},
       {"alpha_pattern", "mapping", "{}", "LoRA's alpha by module, in the same way."},
       {"experts", "mapping", "by method",
-       "Structure. kind: low_rank (r, lora_alpha, lora_dropout, use_rslora, init_lora_weights) or tree (ranks, pool, "
+       "Structure. kind: low_rank (r, lora_alpha, lora_dropout, use_rslora, init_lora_weights, use_dora, mixer), "
+       "low_rank_experts (the first five, init_std, num_experts: a number or one per decoder layer, shared_a, "
+       "split_rank), ffn_experts (r, lora_alpha, lora_dropout, use_rslora, init_lora_weights, num_experts), "
+       "rank_one_pairs (rank_allocation, layout, num_experts, gate_scale, lora_dropout) or tree (ranks, pool, "
        "active, activation, activation_position, alpha, init, shared_pool)."},
       {"router", "mapping", "by method",
-       "Who chooses. kind: none, or tree_keys (gate, gate_dims, gate_activation, dim_downproj_x)."},
-      {"prior", "mapping", "{\"kind\":\"none\"}", "What is known before routing. kind: none."},
+       "Who chooses. kind: none; for experts of kind low_rank_experts and ffn_experts softmax, top_k (top_k, "
+       "renormalise), top_p (top_p, temperature), switch (expert_capacity), noisy_top_k (top_k), threshold "
+       "(max_threshold: learned, or threshold: constant), entropy (top_p, keep_top_k, entropy_threshold, "
+       "entropy_type, entropy_index, entropy_eps), each with init_std, or task (tasks, task_dim); pair_softmax "
+       "(top_k); tree_keys (gate, gate_dims, gate_activation, dim_downproj_x); or mixture_of_routers around one of "
+       "them (router, num_routers, combine, weighting, select, main_top_n)."},
+      {"prior", "mapping", "{\"kind\":\"none\"}",
+       "What is known before routing. kind: none, or clusters (token_coefficient, task_coefficient, gate_scale, top_k, "
+       "use_scores): the prompt's similarity to centroids, see clusters_file."},
       {"losses", "list of mappings", "by method",
-       "Losses on the routing, each {kind: balance, coef: 0.01, scope: site | layer | model}."},
+       "Losses on the routing, each {kind: balance, coef: 0.01, scope: site | layer | model}. kind: balance "
+       "(padding: false, normalised: false), main_balance (the same), importance (padding), localized (delta: 0.1), "
+       "z (padding) or entropy (padding, entropy_type, entropy_index, entropy_eps)."},
       {"adapters", "list of mappings", "null",
        "Several methods for different targets, each with the keys above; replaces them."},
   };

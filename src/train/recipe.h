@@ -15,6 +15,7 @@ struct Recipe {
   // model and data
   std::string model_name_or_path, tokenizer_name_or_path, train_file, validation_file, output_dir;
   data::DatasetOptions data;
+  std::string clusters_file;      // centroids of the prior `clusters`; empty: made from the training prompts
   int64_t max_eval_samples = -1;  // rows of validation_file; -1: all
   bool group_by_length = true;
   bool shuffle = true;  // false: the file's order, batch after batch

@@ -2,6 +2,8 @@
 
 #include <ATen/ops/equal.h>
 
+#include <optional>
+
 #include "io/safetensors.h"
 #include "nn/tensor_file.h"
 #include "train/full_finetune.h"
@@ -19,8 +21,15 @@ class AdapterTrainable final : public Trainable {
   nn::ParameterStore& parameters() override { return set_->parameters(); }
   const nn::ParameterStore& parameters() const override { return set_->parameters(); }
   at::Tensor auxiliary_loss(const nn::RoutingReport& report) const override { return set_->auxiliary_loss(report); }
-  void save(const fs::path& folder) const override { set_->save(folder, base_); }
+  void save(const fs::path& folder) const override {
+    // The adapter's tensors last: with them the folder is complete.
+    if (clusters_) eval::save_clusters(folder / eval::kClusterFile, *clusters_);
+    set_->save(folder, base_);
+  }
   fs::path parameter_file(const fs::path& folder) const override { return folder / "adapter_model.safetensors"; }
+
+  std::vector<int64_t> cluster_counts() const override { return set_->cluster_counts(); }
+  void keep_clusters(const eval::Clusters& clusters) override { clusters_ = clusters; }
 
   Json cost() const override {
     int64_t trainable = 0, active = 0;
@@ -50,6 +59,7 @@ class AdapterTrainable final : public Trainable {
  private:
   std::unique_ptr<adapters::AdapterSet> set_;
   adapters::BaseIdentity base_;
+  std::optional<eval::Clusters> clusters_;
 };
 
 }  // namespace

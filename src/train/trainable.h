@@ -9,6 +9,7 @@
 #include "adapters/adapter_set.h"
 #include "base/json.h"
 #include "base/warnings.h"
+#include "eval/clusters.h"
 #include "models/causal_lm.h"
 #include "nn/parameter_store.h"
 #include "nn/routing_report.h"
@@ -31,6 +32,11 @@ class Trainable {
   virtual void save(const std::filesystem::path& folder) const = 0;
   // The file that save() put the parameters into.
   virtual std::filesystem::path parameter_file(const std::filesystem::path& folder) const = 0;
+
+  // Cluster scores that the method needs of every sequence (AdapterSet::cluster_counts), and the centroids they come
+  // from, which save() writes beside the adapter from then on.
+  virtual std::vector<int64_t> cluster_counts() const { return {}; }
+  virtual void keep_clusters(const eval::Clusters& /*clusters*/) {}
 
   // What the method adds to the base: parameters, bytes, FLOPs of a token.
   virtual Json cost() const = 0;

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/system.h"
+#include "train/cluster_prompts.h"
 #include "train/cost.h"
 #include "train/output_folder.h"
 #include "train/run_identity.h"
@@ -49,6 +50,7 @@ TrainingRun::TrainingRun(const Recipe& recipe, Warnings& warnings, const std::at
       checkpoints_(recipe.output_dir, recipe.save_total_limit) {
   load_inputs();
   open_output();
+  prepare_clusters();
 }
 
 void TrainingRun::load_inputs() {
@@ -98,8 +100,22 @@ void TrainingRun::resume(const fs::path& checkpoint) {
   loaded.identity = state_.identity;
   state_ = std::move(loaded);
   started_at_step_ = state_.step;
+  resumed_from_ = checkpoint;
   if (!quiet_)
     fmt::print(stderr, "resuming from {} at step {} of {}\n", checkpoint.string(), state_.step, schedule_.total_steps);
+}
+
+void TrainingRun::prepare_clusters() {
+  if (trainable_->cluster_counts().empty()) return;
+  // A resumed run goes on with its own centroids.
+  const fs::path file = resumed_from_.empty() ? fs::path(recipe_.clusters_file) : resumed_from_ / eval::kClusterFile;
+  // Set from the start it means "one step": only a later one stops here.
+  const bool before = interrupt_.load();
+  clusters_ = make_cluster_reader(*model_, *trainable_, dataset_.examples, file, recipe_.seed, warnings_, [&] {
+    if (!before && interrupt_.load()) fail(ErrorKind::kInterrupted, "[train] interrupted before the first step");
+  });
+  trainable_->keep_clusters(clusters_->clusters());
+  model_->set_prompt_reader(clusters_.get());
 }
 
 bool TrainingRun::due(int64_t every) const {

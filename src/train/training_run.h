@@ -7,6 +7,7 @@
 
 #include "base/progress.h"
 #include "data/dataset.h"
+#include "eval/cluster_reader.h"
 #include "models/causal_lm.h"
 #include "text/tokenizer.h"
 #include "train/batch_source.h"
@@ -35,6 +36,7 @@ class TrainingRun {
   void load_inputs();
   void open_output();
   void resume(const std::filesystem::path& checkpoint);
+  void prepare_clusters();
   bool due(int64_t every) const;  // at the last step, and at every multiple of `every` > 0
 
   void train_step();
@@ -55,6 +57,7 @@ class TrainingRun {
   data::Dataset dataset_;
   std::unique_ptr<models::CausalLm> model_;
   std::unique_ptr<Trainable> trainable_;
+  std::unique_ptr<eval::ClusterReader> clusters_;  // null: the method needs no cluster scores
   std::unique_ptr<Evaluation> evaluation_;
   std::unique_ptr<BatchSource> source_;
   std::unique_ptr<Optimizer> optimizer_;
@@ -63,6 +66,7 @@ class TrainingRun {
   CheckpointFolder checkpoints_;
   TrainerState state_;
   int64_t started_at_step_ = 0;
+  std::filesystem::path resumed_from_;  // empty: a fresh start
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<Progress> progress_;
 };

@@ -3,37 +3,24 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/clamp_min.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/erf.h>
+#include <ATen/ops/exp.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/gather.h>
 #include <ATen/ops/norm.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/softmax.h>
-#include <ATen/ops/sort.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
 #include <cmath>
 
+#include "adapters/router/flat_choice.h"
+#include "adapters/router/gate_noise.h"
 #include "base/error.h"
-#include "base/random.h"
 
 namespace morex::adapters {
 namespace {
-
-struct Chosen {
-  at::Tensor ids, values;  // [R, k], descending
-};
-
-// torch's topk leaves the order of equal values open; a stable sort does not.
-Chosen top(const at::Tensor& values, int64_t k) {
-  const at::Tensor ids = std::get<1>(at::sort(values.detach(), /*stable=*/true, /*dim=*/-1, /*descending=*/true))
-                             .narrow(1, 0, k)
-                             .contiguous();
-  return {ids, at::gather(values, 1, ids)};
-}
 
 // [R]: 1 for rows of real tokens; undefined when all are.
 at::Tensor row_mask(const TokenRows& rows, int64_t parents) {
@@ -44,7 +31,7 @@ at::Tensor masked(const at::Tensor& values, const at::Tensor& mask) {
   return mask.defined() ? values * mask.unsqueeze(1) : values;
 }
 
-void report(const TreeGateInput& input, const Chosen& chosen, const at::Tensor& mask,
+void report(const TreeGateInput& input, const Top& chosen, const at::Tensor& mask,
             std::map<std::string, at::Tensor> sums, const TokenRows& rows) {
   const at::Tensor& logits = input.logits;
   const at::Tensor ones = masked(at::ones_like(chosen.values.detach()), mask);
@@ -59,34 +46,14 @@ void report(const TreeGateInput& input, const Chosen& chosen, const at::Tensor& 
 LevelGates choose_switch(const TreeGateInput& input, int64_t tokens, const TokenRows& rows) {
   const int64_t parents = input.logits.size(0) / std::max<int64_t>(tokens, 1);
   const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
-  const Chosen chosen = top(pi, input.active);
+  const Top chosen = stable_top(pi, input.active);
   const at::Tensor weights = input.active > 1 ? chosen.values / chosen.values.sum(1, true) : chosen.values;
   if (rows.recorder != nullptr) {
     const at::Tensor mask = row_mask(rows, parents);
-    report(input, chosen, mask, {{"probability", masked(pi, mask).sum(0)}}, rows);
+    report(input, chosen, mask, {{"probability", masked(input.reported.defined() ? input.reported : pi, mask).sum(0)}},
+           rows);
   }
   return {chosen.ids.view({tokens, parents, input.active}), weights.view({tokens, parents, input.active})};
-}
-
-// [R, s] standard normal numbers of the rows' tokens.
-at::Tensor noise(const TreeGateInput& input, int64_t parents, const TokenRows& rows) {
-  const int64_t experts = input.logits.size(1), per_token = parents * experts;
-  const std::string name = rows.site.module + "." + std::to_string(input.level);
-  if (const auto given = rows.ctx.given_noise.find(name); given != rows.ctx.given_noise.end()) {
-    MOREX_CHECK(given->second.numel() == rows.ctx.tokens() * per_token, ErrorKind::kConfig,
-                "[router] the noise given for {} must have {} numbers, got {}", name, rows.ctx.tokens() * per_token,
-                given->second.numel());
-    return given->second.reshape({-1, per_token})
-        .narrow(0, rows.first, rows.count)
-        .reshape({-1, experts})
-        .to(input.logits.options().requires_grad(false));
-  }
-  const RandomKey key{rows.ctx.seed, stream_id("noise " + name + " " + std::to_string(rows.ctx.micro_step)),
-                      static_cast<uint64_t>(rows.ctx.step)};
-  const at::Tensor values = at::empty({rows.count * parents, experts}, at::kDouble);
-  fill_normal(key, static_cast<uint64_t>(rows.first * per_token),
-              {values.data_ptr<double>(), static_cast<size_t>(values.numel())});
-  return values.to(input.logits.options().requires_grad(false));
 }
 
 at::Tensor normal_cdf(const at::Tensor& x) { return 0.5 * (1.0 + at::erf(x * M_SQRT1_2)); }
@@ -99,11 +66,13 @@ LevelGates choose_noisy(const TreeGateInput& input, int64_t tokens, const TokenR
       "[router] noisy_topk must choose fewer experts than there are in training, got {} of {}. Hint: gate switch or "
       "dense",
       f, input.logits.size(1));
-  const at::Tensor z = training ? input.logits + noise(input, parents, rows) * input.noise_scale : input.logits;
-  const Chosen ranked = top(z, training ? f + 1 : f);
-  const Chosen chosen{ranked.ids.narrow(1, 0, f).contiguous(), ranked.values.narrow(1, 0, f)};
+  const at::Tensor z =
+      training ? input.logits + gate_noise(input.logits, input.level, parents, rows) * input.noise_scale : input.logits;
+  const Top ranked = stable_top(z, training ? f + 1 : f);
+  const Top chosen{ranked.ids.narrow(1, 0, f).contiguous(), ranked.values.narrow(1, 0, f)};
   // DEVIATION: the official code takes this softmax in float32 even in a float64 run.
-  const at::Tensor weights = f > 1 ? at::softmax(chosen.values, 1) : chosen.values;  // [R, f]
+  const at::Tensor alone = input.logarithms ? at::exp(chosen.values) : chosen.values;
+  const at::Tensor weights = f > 1 ? at::softmax(chosen.values, 1) : alone;  // [R, f]
   if (rows.recorder != nullptr) {
     const at::Tensor mask = row_mask(rows, parents);
     const at::Tensor spread = masked(at::zeros_like(z).scatter(1, chosen.ids, weights), mask);  // [R, s]

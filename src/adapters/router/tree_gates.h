@@ -16,6 +16,9 @@ struct TreeGateInput {
   int64_t level = 0, active = 1;
   at::Tensor logits;       // [T·P, s]; noisy: cosines without noise
   at::Tensor noise_scale;  // [T·P, s], noisy in training; undefined otherwise
+  // Of a mixture of routers:
+  at::Tensor reported;      // [T·P, s] the distribution that the balance loss reads; undefined: softmax of the logits
+  bool logarithms = false;  // the logits are logarithms of probabilities
 };
 
 // Rows divided by their Euclidean norm (at least 1e-12).

@@ -5,6 +5,8 @@
 // Gates: switch (softmax, top f, renormalised when f > 1), noisy_topk (cosine, learned noise in training), dense.
 // V1·γ is split into the part of h, formed once per token, and one table row per ancestor (K·V1ᵀ of its level), so no
 // gate input is ever concatenated. Parameters per level: g·m + m + m² + m + s·m (+ s·g noisy, + 1 prelu).
+// Inside mixture_of_routers (arXiv 2503.23362) every level has N such networks over the same keys and a main router on
+// [h ; ancestor keys]; parameters per level: N·(g·m + m + m² + m) + s·m + N·g.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
@@ -13,12 +15,14 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
 #include <ATen/ops/softplus.h>
+#include <ATen/ops/stack.h>
 
 #include <numeric>
 
 #include "adapters/level_list.h"
 #include "adapters/router/table.h"
 #include "adapters/router/tree_gates.h"
+#include "adapters/router/tree_mixture.h"
 #include "adapters/small_activation.h"
 #include "base/strings.h"
 
@@ -36,8 +40,9 @@ TreeGate read_gate(const JsonReader& options) {
 
 class TreeKeys : public Router {
  public:
-  TreeKeys(const MakeRouter& from, TreeGate gate, int64_t summary, std::vector<int64_t> widths, SmallActivation phi)
-      : shape_(from.shape), gate_(gate), summary_(summary), widths_(std::move(widths)), phi_(phi) {
+  TreeKeys(const MakeRouter& from, TreeGate gate, int64_t summary, std::vector<int64_t> widths, SmallActivation phi,
+           std::optional<MixtureOptions> mixture)
+      : shape_(from.shape), gate_(gate), summary_(summary), widths_(std::move(widths)), phi_(phi), mixture_(mixture) {
     const int64_t d_in = from.site.d_in;
     tensors_.push_back({"moe_downproj_x.weight", Place::kRoute, {summary_, d_in}, Init::kaiming(d_in)});
     tensors_.push_back({"moe_downproj_x.bias", Place::kOwn, {summary_}, Init::kaiming(d_in)});
@@ -55,9 +60,14 @@ class TreeKeys : public Router {
 
  private:
   // Numbers into tensors_.
+  struct Network {
+    size_t v1 = 0, c1 = 0, v2 = 0, c2 = 0;
+    int64_t slope = -1;
+  };
   struct Level {
-    size_t v1 = 0, c1 = 0, v2 = 0, c2 = 0, keys = 0;
-    int64_t slope = -1, noise = -1;
+    std::vector<Network> networks;  // one, or one per sub-router
+    size_t keys = 0;
+    int64_t noise = -1, main = -1;
   };
 
   int64_t d_in() const { return tensors_.front().shape[1]; }
@@ -66,6 +76,7 @@ class TreeKeys : public Router {
   }
   double gate_macs() const;
   void add_level(size_t l);
+  Network add_network(const std::string& name, size_t l);
   size_t add(TensorSpec spec) {
     tensors_.push_back(std::move(spec));
     return tensors_.size() - 1;
@@ -79,20 +90,36 @@ class TreeKeys : public Router {
   int64_t summary_;
   std::vector<int64_t> widths_;  // m per level
   SmallActivation phi_;
+  std::optional<MixtureOptions> mixture_;
   std::vector<Level> levels_;
   std::vector<TensorSpec> tensors_;
 };
+
+TreeKeys::Network TreeKeys::add_network(const std::string& name, size_t l) {
+  const int64_t m = widths_[l], g = gate_input(l);
+  Network network;
+  network.v1 = add({name + ".mlp.0.weight", Place::kOwn, {m, g}, Init::kaiming(g)});
+  network.c1 = add({name + ".mlp.0.bias", Place::kOwn, {m}, Init::kaiming(g)});
+  if (phi_.has_slope())
+    network.slope = static_cast<int64_t>(add({name + ".mlp.1.weight", Place::kOwn, {1}, Init::constant(phi_.start)}));
+  network.v2 = add({name + ".mlp.2.weight", Place::kOwn, {m, m}, Init::kaiming(m)});
+  network.c2 = add({name + ".mlp.2.bias", Place::kOwn, {m}, Init::kaiming(m)});
+  return network;
+}
 
 void TreeKeys::add_level(size_t l) {
   const int64_t m = widths_[l], g = gate_input(l), s = shape_.levels[l].experts;
   const std::string name = "moe_gate." + std::to_string(l);
   Level level;
-  level.v1 = add({name + ".mlp.0.weight", Place::kOwn, {m, g}, Init::kaiming(g)});
-  level.c1 = add({name + ".mlp.0.bias", Place::kOwn, {m}, Init::kaiming(g)});
-  if (phi_.has_slope())
-    level.slope = static_cast<int64_t>(add({name + ".mlp.1.weight", Place::kOwn, {1}, Init::constant(phi_.start)}));
-  level.v2 = add({name + ".mlp.2.weight", Place::kOwn, {m, m}, Init::kaiming(m)});
-  level.c2 = add({name + ".mlp.2.bias", Place::kOwn, {m}, Init::kaiming(m)});
+  if (mixture_) {
+    for (int64_t n = 0; n < mixture_->routers; ++n)
+      level.networks.push_back(add_network(name + ".sub." + std::to_string(n), l));
+    if (mixture_->learned)
+      level.main =
+          static_cast<int64_t>(add({name + ".main.weight", Place::kOwn, {mixture_->routers, g}, Init::kaiming(g)}));
+  } else {
+    level.networks.push_back(add_network(name, l));
+  }
   level.keys = add({name + ".keys", Place::kOwn, {s, m}, Init::uniform(0.0, 1.0)});
   if (gate_ == TreeGate::kNoisyTopK)
     level.noise = static_cast<int64_t>(add({name + ".weight_noise.weight", Place::kOwn, {s, g}, Init::constant(0.0)}));
@@ -123,26 +150,37 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
   std::vector<int64_t> path{tokens};
   for (size_t l = levels_.size(); l-- > 0;) {
     const Level& level = levels_[l];
-    const at::Tensor slope = level.slope < 0 ? at::Tensor() : own[static_cast<size_t>(level.slope)];
-    const at::Tensor hidden = phi_(over_path(h, own[level.v1], l, picks, keys) + own[level.c1], slope);  // [T, P, m]
-    const at::Tensor query = at::addmm(own[level.c2], hidden.reshape({-1, widths_[l]}), own[level.v2].t());  // [T·P, m]
     TreeGateInput input;
     input.kind = gate_;
     input.active = shape_.levels[l].active;
     input.level = static_cast<int64_t>(l);
-    keys[l] = own[level.keys];
-    if (gate_ == TreeGate::kNoisyTopK) {
-      keys[l] = unit_rows(keys[l]);
-      input.logits = at::mm(unit_rows(query), keys[l].t());
-      if (rows.ctx.training()) {
-        const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, picks, keys);
-        input.noise_scale = at::softplus(spread.flatten(0, 1)) + 0.01;  // [T·P, s]
-      }
-    } else {
-      input.logits = at::mm(query, keys[l].t());  // [T·P, s]
+    keys[l] = gate_ == TreeGate::kNoisyTopK ? unit_rows(own[level.keys]) : own[level.keys];
+    std::vector<at::Tensor> scores;  // [T·P, s] of each network
+    for (const Network& network : level.networks) {
+      const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
+      const at::Tensor hidden = phi_(over_path(h, own[network.v1], l, picks, keys) + own[network.c1], slope);
+      const at::Tensor query =
+          at::addmm(own[network.c2], hidden.reshape({-1, widths_[l]}), own[network.v2].t());  // [T·P, m]
+      scores.push_back(at::mm(gate_ == TreeGate::kNoisyTopK ? unit_rows(query) : query, keys[l].t()));
+    }
+    input.logits = scores[0];
+    at::Tensor p;  // [T·P, N] weights of the sub-routers
+    if (mixture_) {
+      const at::Tensor v = level.main < 0
+                               ? at::Tensor()
+                               : over_path(h, own[static_cast<size_t>(level.main)], l, picks, keys).flatten(0, 1);
+      p = main_weights(v, scores[0].size(0), *mixture_, h.options());
+      mix_tree_logits(at::stack(scores, 1), p, *mixture_, input);
+    }
+    if (gate_ == TreeGate::kNoisyTopK && rows.ctx.training()) {
+      const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, picks, keys);
+      input.noise_scale = at::softplus(spread.flatten(0, 1)) + 0.01;  // [T·P, s]
     }
     input.logits = prior.before_choice(input.logits, input.level, prior_own, rows);
+    const size_t reports = rows.recorder == nullptr ? 0 : rows.recorder->gates.size();
     gates.levels[l] = choose(input, tokens, rows);
+    if (rows.recorder != nullptr && rows.recorder->gates.size() > reports && p.defined())
+      report_main(p, "level" + std::to_string(l) + ".main", rows);
     const at::Tensor& ids = gates.levels[l].ids;
     const int64_t experts = shape_.levels[l].experts;
     if (ids.defined() && l > 0)
@@ -162,7 +200,9 @@ double TreeKeys::gate_macs() const {
   for (size_t l = levels_.size(); l-- > 0;) {
     const auto m = static_cast<double>(widths_[l]), g = static_cast<double>(gate_input(l));
     const auto s = static_cast<double>(shape_.levels[l].experts);
-    macs += parents * (g * m + m * m + s * m + (gate_ == TreeGate::kNoisyTopK ? s * g : 0.0));
+    const auto networks = static_cast<double>(levels_[l].networks.size());
+    macs += parents * (networks * (g * m + m * m + s * m) + (gate_ == TreeGate::kNoisyTopK ? s * g : 0.0) +
+                       (levels_[l].main < 0 ? 0.0 : networks * g));
     parents *= gate_ == TreeGate::kDense ? s : static_cast<double>(shape_.levels[l].active);
   }
   return macs;
@@ -176,17 +216,21 @@ bool tree_keys_fills_all(const Json& options) {
   return read_gate(JsonReader(options, "router", ErrorKind::kConfig)) == TreeGate::kDense;
 }
 
-std::unique_ptr<Router> make_tree_keys(const MakeRouter& from) {
+std::unique_ptr<Router> make_tree_keys(const MakeRouter& from) { return make_tree_keys_mixture(from, {}); }
+
+std::unique_ptr<Router> make_tree_keys_mixture(const MakeRouter& from, std::optional<MixtureOptions> mixture) {
   const JsonReader options(from.options, "router", ErrorKind::kConfig);
   options.refuse_unknown_keys({"kind", "gate", "gate_dims", "gate_activation", "dim_downproj_x"});
   const TreeGate gate = read_gate(options);
+  if (mixture) check_tree_mixture(*mixture, gate);
   const auto levels = static_cast<int64_t>(from.shape.levels.size());
   // As in the official code a width of 0 or less means d_in, not "none".
   int64_t summary = options.get_or<int64_t>("dim_downproj_x", 32);
   if (summary <= 0) summary = from.site.d_in;
   return std::make_unique<TreeKeys>(
       from, gate, summary, level_integers(options, "gate_dims", levels, 32, 1),
-      parse_small_activation(options.get_or<std::string>("gate_activation", "relu"), "router.gate_activation"));
+      parse_small_activation(options.get_or<std::string>("gate_activation", "relu"), "router.gate_activation"),
+      mixture);
 }
 
 }  // namespace morex::adapters

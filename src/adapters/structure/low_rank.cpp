@@ -1,76 +1,160 @@
 // LoRA (Hu et al., arXiv 2106.09685): y += s·B·A·x with A [r, d_in], B [d_out, r], s = alpha/r, or alpha/sqrt(r) with
 // use_rslora (Kalajdzievski, arXiv 2312.03732). A starts Kaiming-uniform, B at zero, so that a fresh adapter is the
-// base. Parameters: r·(d_in + d_out).
+// base. Parameters: r·(d_in + d_out). Its variants:
+// mixer (MoSLoRA, Wu et al., arXiv 2406.11909): s·B·M·A·x, M [r, r] Kaiming-uniform. Parameters: + r².
+// use_dora (Liu et al., arXiv 2402.09353): (m ⊘ n) ∘ (W·x + s·B·A·x), m [d_out] trainable and the row norms of W at the
+// start, n those of W + s·B·A, constants in the backward pass. Parameters: + d_out.
+// init_lora_weights pissa (Meng et al., arXiv 2404.02948): A and B start as W's largest singular directions, and the
+// rest of W stands in its place.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include <cmath>
+#include <utility>
 
+#include "adapters/structure/pissa.h"
+#include "adapters/structure/row_norms.h"
 #include "adapters/structure/table.h"
+#include "ops/wide.h"
 
 namespace morex::adapters {
 namespace {
 
+struct LowRankOptions {
+  int64_t rank = 8;
+  double scale = 1.0, dropout = 0.0;
+  bool mixer = false, dora = false, pissa = false;
+  Init a, b;
+};
+
 class LowRank : public Structure {
  public:
-  LowRank(const Site& site, int64_t rank, double scale, double dropout, Init a, Init b)
-      : rank_(rank), scale_(scale), dropout_(dropout) {
-    tensors_ = {{"lora_A.weight", Place::kDown, {rank, site.d_in}, std::move(a)},
-                {"lora_B.weight", Place::kUp, {site.d_out, rank}, std::move(b)}};
+  LowRank(const Site& site, LowRankOptions options, const nn::LinearMember* base) : options_(std::move(options)) {
+    const int64_t r = options_.rank;
+    tensors_ = {{"lora_A.weight", Place::kDown, {r, site.d_in}, options_.a},
+                {"lora_B.weight", Place::kUp, {site.d_out, r}, options_.b}};
+    if (options_.mixer) {
+      mixer_ = tensors_.size();
+      tensors_.push_back({"lora_AB.weight", Place::kOwn, {r, r}, Init::kaiming(r)});
+    }
+    if (options_.dora) {
+      magnitude_ = tensors_.size();
+      Init start;
+      start.pattern = [base, site] {
+        const at::Tensor& weight = base->weight.value;
+        const at::TensorOptions wide = weight.options().dtype(ops::wide_type(weight.scalar_type()));
+        const at::Tensor b = at::zeros({1, site.d_out}, wide), a = at::zeros({1, site.d_in}, wide);
+        return row_norms(base->weight, b, a, 1.0);
+      };
+      tensors_.push_back({"lora_magnitude_vector", Place::kOwn, {site.d_out}, std::move(start)});
+    }
   }
 
-  int64_t down_rows() const override { return rank_; }
-  int64_t up_rows() const override { return rank_; }
+  int64_t down_rows() const override { return options_.rank; }
+  int64_t up_rows() const override { return options_.rank; }
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
-  double dropout() const override { return dropout_; }
+  double dropout() const override { return options_.dropout; }
 
-  at::Tensor mix(const at::Tensor& h, const Gates&, const std::vector<at::Tensor>&, const TokenRows&) const override {
-    return scale_ == 1.0 ? h : h * scale_;  // [T, r]
+  at::Tensor mix(const at::Tensor& h, const Gates&, const std::vector<at::Tensor>& own,
+                 const TokenRows&) const override {
+    const at::Tensor mixed = options_.mixer ? at::mm(h, own[mixer_].t().to(h.scalar_type())) : h;  // [T, r]
+    return options_.scale == 1.0 ? mixed : mixed * options_.scale;
+  }
+
+  bool scales_output() const override { return options_.dora; }
+  at::Tensor output_scale(const SiteTensors& tensors, const nn::LinearMember& base, Recorder* recorder) const override {
+    const at::Tensor norms = norms_.of(base.weight, tensors.up, mixed_down(tensors), options_.scale);
+    if (recorder != nullptr) recorder->details.emplace_back("row_norm", norms);
+    return tensors.own[magnitude_] / norms;
+  }
+
+  bool moves_base() const override { return options_.pissa; }
+  at::Tensor moved_base(const SiteTensors& start, const nn::LinearMember& base) const override {
+    return residual_weight(base.weight, {start.down, start.up.t()}, options_.scale);
   }
 
   StructureCost cost(const Site& site) const override {
-    const int64_t parameters = rank_ * (site.d_in + site.d_out);
-    return {parameters, 2.0 * static_cast<double>(parameters), 2.0 * static_cast<double>(parameters)};
+    const int64_t r = options_.rank;
+    const int64_t products = r * (site.d_in + site.d_out) + (options_.mixer ? r * r : 0);
+    const int64_t scaled = options_.dora ? site.d_out : 0;
+    const double flops = static_cast<double>(2 * products + scaled);
+    return {products + scaled, flops, flops};
   }
 
   std::string why_not_mergeable() const override { return ""; }
-  at::Tensor merged_update(const at::Tensor& down, const at::Tensor& up) const override {
-    return at::mm(up.t(), down) * scale_;
+  at::Tensor merged_update(const SiteTensors& tensors, const nn::LinearMember& base) const override {
+    const at::Tensor update = at::mm(tensors.up.t(), mixed_down(tensors)) * options_.scale;
+    if (!options_.dora) return update;
+    const at::Tensor w = (base.weight.transposed ? base.weight.value.t() : base.weight.value).to(update.scalar_type());
+    return (w + update) * output_scale(tensors, base, nullptr).detach().unsqueeze(1) - w;
   }
 
  private:
-  int64_t rank_;
-  double scale_, dropout_;
+  // The matrix that B multiplies: A, or M·A [r, d_in].
+  at::Tensor mixed_down(const SiteTensors& tensors) const {
+    return options_.mixer ? at::mm(tensors.own[mixer_].detach(), tensors.down) : tensors.down;
+  }
+
+  LowRankOptions options_;
+  size_t mixer_ = 0, magnitude_ = 0;  // numbers into tensors_
   std::vector<TensorSpec> tensors_;
+  mutable RowNorms norms_;
 };
+
+// PEFT's choices: true = Kaiming A, zero B; "gaussian" = N(0, 1/r²) A, zero B; false = Kaiming A and B; "pissa".
+void read_start(const MakeStructure& from, const Json& start, LowRankOptions& options) {
+  options.a = Init::kaiming(from.site.d_in), options.b = Init::constant(0.0);
+  if (start == Json("gaussian")) {
+    options.a = Init::normal(1.0 / static_cast<double>(options.rank));
+  } else if (start == Json(false)) {
+    options.b = Init::kaiming(options.rank);
+  } else if (start == Json("pissa")) {
+    MOREX_CHECK(!options.mixer && !options.dora, ErrorKind::kConfig,
+                "[experts] init_lora_weights pissa goes with neither mixer nor use_dora");
+    MOREX_CHECK(from.base != nullptr, ErrorKind::kConfig, "[experts] init_lora_weights pissa needs the base's weight");
+    options.pissa = true;
+    // One decomposition serves both: B's pattern follows A's.
+    const auto factors = std::make_shared<LowRankFactors>();
+    const auto decompose = [=, base = from.base, rank = options.rank, scale = options.scale] {
+      if (!factors->a.defined()) *factors = principal_factors(base->weight, rank, scale);
+    };
+    options.a.pattern = [=] {
+      *factors = {};
+      decompose();
+      return factors->a;
+    };
+    options.b.pattern = [=] {
+      decompose();
+      return std::exchange(*factors, {}).b;
+    };
+  } else {
+    MOREX_CHECK(start.is_null() || start == Json(true), ErrorKind::kConfig,
+                "[experts] init_lora_weights must be true, false, \"gaussian\" or \"pissa\", got {}", start.dump());
+  }
+}
 
 }  // namespace
 
 std::unique_ptr<Structure> make_low_rank(const MakeStructure& from) {
-  const JsonReader options(from.options, "experts", ErrorKind::kConfig);
-  options.refuse_unknown_keys({"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights"});
-  const int64_t rank = options.get_or<int64_t>("r", 8);
-  MOREX_CHECK(rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.site.module, rank);
-  const double alpha = options.get_or<double>("lora_alpha", 8.0);
+  const JsonReader json(from.options, "experts", ErrorKind::kConfig);
+  json.refuse_unknown_keys(
+      {"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "use_dora", "mixer"});
+  LowRankOptions options;
+  options.rank = json.get_or<int64_t>("r", 8);
+  MOREX_CHECK(options.rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.site.module, options.rank);
+  const double alpha = json.get_or<double>("lora_alpha", 8.0);
   MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.site.module);
-  const double dropout = options.get_or<double>("lora_dropout", 0.0);
-  MOREX_CHECK(dropout >= 0.0 && dropout < 1.0, ErrorKind::kConfig,
-              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.site.module, dropout);
-
-  const auto wide = static_cast<double>(rank);
-  const double scale = alpha / (options.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
-  // PEFT's choices: true = Kaiming A, zero B; "gaussian" = N(0, 1/r²) A, zero B; false = Kaiming A and B.
-  Init a = Init::kaiming(from.site.d_in), b = Init::constant(0.0);
-  const Json& start = options.raw("init_lora_weights");
-  if (start == Json("gaussian")) {
-    a = Init::normal(1.0 / wide);
-  } else if (start == Json(false)) {
-    b = Init::kaiming(rank);
-  } else {
-    MOREX_CHECK(start.is_null() || start == Json(true), ErrorKind::kConfig,
-                "[experts] init_lora_weights must be true, false or \"gaussian\", got {}", start.dump());
-  }
-  return std::make_unique<LowRank>(from.site, rank, scale, dropout, std::move(a), std::move(b));
+  options.dropout = json.get_or<double>("lora_dropout", 0.0);
+  MOREX_CHECK(options.dropout >= 0.0 && options.dropout < 1.0, ErrorKind::kConfig,
+              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.site.module, options.dropout);
+  const auto wide = static_cast<double>(options.rank);
+  options.scale = alpha / (json.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
+  options.mixer = json.get_or<bool>("mixer", false);
+  options.dora = json.get_or<bool>("use_dora", false);
+  MOREX_CHECK(!options.dora || from.base != nullptr, ErrorKind::kConfig, "[experts] use_dora needs the base's weight");
+  read_start(from, json.raw("init_lora_weights"), options);
+  return std::make_unique<LowRank>(from.site, std::move(options), from.base);
 }
 
 }  // namespace morex::adapters

@@ -13,13 +13,18 @@ namespace {
 // One decoder layer's projections of a model, on the meta device.
 class MetaLayer {
  public:
-  explicit MetaLayer(const Json& widths) {
+  MetaLayer(const Json& widths, int64_t layer) : layer_(layer) {
     const int64_t d = widths.at("hidden"), f = widths.at("ffn"), q = widths.at("q_width"), kv = widths.at("kv_width");
     add({{"self_attn.q_proj", q}, {"self_attn.k_proj", kv}, {"self_attn.v_proj", kv}}, d);
     add({{"self_attn.o_proj", d}}, q);
-    add({{"mlp.gate_proj", f}, {"mlp.up_proj", f}}, d);
-    add({{"mlp.down_proj", d}}, f);
     for (nn::LinearGroup& group : groups_) slots_.groups.push_back(&group);
+    mlp_.module = "model.layers.0.mlp";
+    mlp_.layer = layer;
+    mlp_.gate_up = group_of({{"mlp.gate_proj", f}, {"mlp.up_proj", f}}, d);
+    mlp_.down = group_of({{"mlp.down_proj", d}}, f);
+    slots_.groups.push_back(&mlp_.gate_up);
+    slots_.groups.push_back(&mlp_.down);
+    slots_.mlps.push_back(&mlp_);
   }
 
   int64_t count(const Json& recipe) {
@@ -33,15 +38,20 @@ class MetaLayer {
 
  private:
   void add(const std::vector<std::pair<std::string, int64_t>>& members, int64_t in) {
+    groups_.push_back(group_of(members, in));
+  }
+  nn::LinearGroup group_of(const std::vector<std::pair<std::string, int64_t>>& members, int64_t in) const {
     nn::LinearGroup group;
-    group.layer = 0;
+    group.layer = layer_;
     for (const auto& [name, out] : members)
       group.members.push_back(
           {"model.layers.0." + name, {at::empty({out, in}, at::TensorOptions().device(at::kMeta)), false}, {}});
-    groups_.push_back(std::move(group));
+    return group;
   }
 
+  int64_t layer_;
   std::vector<nn::LinearGroup> groups_;
+  nn::Mlp mlp_;
   nn::SlotTable slots_;
 };
 
@@ -58,7 +68,14 @@ class Counts : public testing::Test {
     Json names = Json::array();
     for (const Json& target : targets) names.push_back(target.get<std::string>() + "_proj");
     recipe["target_modules"] = names;
-    return MetaLayer(widths).count(recipe) * widths.at("layers").get<int64_t>();
+    const int64_t layers = widths.at("layers");
+    // Layers differ only where a list over layers is given.
+    if (!recipe.contains("experts") || !recipe["experts"].contains("num_experts") ||
+        !recipe["experts"]["num_experts"].is_array())
+      return MetaLayer(widths, 0).count(recipe) * layers;
+    int64_t total = 0;
+    for (int64_t layer = 0; layer < layers; ++layer) total += MetaLayer(widths, layer).count(recipe);
+    return total;
   }
 
   void check_list(const std::string& key) {

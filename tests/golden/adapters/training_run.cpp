@@ -30,8 +30,10 @@ void AdamW::step() {
   options.beta2 = training_.at("betas")[1];
   options.eps = training_.at("eps");
   options.weight_decay = training_.at("weight_decay");
-  const std::vector<ops::AdamWSegment> all = {{0, store_->size(), 1.0, true, 0}};
-  ops::flat_adamw(store_->values(), store_->grads(), exp_avg_, exp_avg_sq_, all, options, steps_++);
+  std::vector<ops::AdamWSegment> segments;
+  for (const nn::Leaf& leaf : store_->leaves())
+    segments.push_back({leaf.offset, leaf.size, leaf.options.lr_factor, true, 0});
+  ops::flat_adamw(store_->values(), store_->grads(), exp_avg_, exp_avg_sq_, segments, options, steps_++);
   store_->zero_grads();
 }
 

@@ -110,8 +110,7 @@ TEST_F(AdapterFiles, An_adapter_for_another_base_is_refused) {
 }
 
 TEST_F(AdapterFiles, What_PEFT_can_and_we_cannot_is_refused_by_name) {
-  const std::vector<std::pair<std::string, Json>> settings = {{"use_dora", true},
-                                                              {"bias", "all"},
+  const std::vector<std::pair<std::string, Json>> settings = {{"bias", "all"},
                                                               {"modules_to_save", {"lm_head"}},
                                                               {"lora_bias", true},
                                                               {"init_lora_weights", "pissa_niter_4"},

@@ -214,10 +214,12 @@ class Scaled : public Structure {
   at::Tensor mix(const at::Tensor& h, const Gates&, const std::vector<at::Tensor>&, const TokenRows&) const override {
     return h;
   }
-  at::Tensor output_scale(const std::vector<at::Tensor>& own, const nn::LinearMember&) const override { return own[3]; }
+  bool scales_output() const override { return true; }
+  at::Tensor output_scale(const SiteTensors& tensors, const nn::LinearMember&, Recorder*) const override {
+    return tensors.own[3];
+  }
   StructureCost cost(const Site&) const override { return {}; }
   std::string why_not_mergeable() const override { return ""; }
-  at::Tensor merged_update(const at::Tensor&, const at::Tensor&) const override { return {}; }
 
  private:
   std::vector<TensorSpec> tensors_;

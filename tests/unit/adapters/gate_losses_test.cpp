@@ -53,5 +53,45 @@ TEST(GateLosses, Scopes_pool_before_they_multiply) {
   EXPECT_FALSE(form_loss({"balance", 0.1, LossScope::kSite}, {}).defined());
 }
 
+TEST(GateLosses, Shares_sum_to_one_when_normalised) {
+  // Two of three chosen for each of two tokens: shares (.25, .5, .25) instead of (.5, 1, .5).
+  const nn::GateReport gate = switch_gate("a", 0, {1, 2, 1}, {0.725, 0.55, 0.725}, 2);
+  EXPECT_NEAR(value(balance_loss(gate, false, true)), 0.5 * value(balance_loss(gate)), 1e-15);
+}
+
+TEST(GateLosses, Padding_is_read_where_it_was_counted) {
+  nn::GateReport gate = switch_gate("a", 0, {1, 0}, {0.75, 0.25}, 1);
+  EXPECT_EQ(value(balance_loss(gate, true)), value(balance_loss(gate)));
+  gate.sums["probability.all"] = at::tensor({1.0, 1.0}, at::kDouble);
+  gate.sums["counts.all"] = at::tensor({1.0, 1.0}, at::kDouble);
+  gate.sums["rows.all"] = at::full({}, 2.0, at::kDouble);
+  EXPECT_NEAR(value(balance_loss(gate)), 1.5, 1e-15);
+  EXPECT_NEAR(value(balance_loss(gate, true)), 1.0, 1e-15);
+}
+
+TEST(GateLosses, Localized_by_hand) {
+  // One sequence of type 1, two experts: I = (1.5, .5), Z = (1.5·2, .5·2) = (3, 1), variance 2, mean 2.
+  nn::GateReport gate = switch_gate("a", 0, {0, 0}, {}, 1);
+  gate.sums["by_sequence"] = at::tensor({2.0, 2.0}, at::kDouble).view({1, 2});
+  gate.sample_types = at::tensor({1}, at::kLong);
+  EXPECT_NEAR(value(localized_loss(gate, 0.5)), 0.5, 1e-9);
+  gate.sample_types = at::tensor({0}, at::kLong);
+  EXPECT_NEAR(value(localized_loss(gate, 0.5)), 0.5, 1e-9);
+  gate.sums["by_sequence"] = at::tensor({3.0, 1.0}, at::kDouble).view({1, 2});  // Z = (1.5, 1.5)
+  EXPECT_NEAR(value(localized_loss(gate, 0.5)), 0.0, 1e-12);
+  gate.sums["by_sequence"] = at::tensor({3.0, 1.0, 1.0}, at::kDouble).view({1, 3});
+  EXPECT_THROW(localized_loss(gate, 0.5), Error);
+}
+
+TEST(GateLosses, Written_as_read) {
+  const Json list = parse_json(R"([{"kind": "balance", "coef": 0.5, "scope": "layer", "padding": true,
+                                    "normalised": true},
+                                   {"kind": "localized", "coef": 1.0, "scope": "site", "delta": 0.25},
+                                   {"kind": "entropy", "coef": 0.1, "scope": "model", "entropy_type": "renyi",
+                                    "entropy_index": 1.5, "entropy_eps": 0.0}])",
+                               "test");
+  EXPECT_EQ(losses_to_json(read_losses(list)), list);
+}
+
 }  // namespace
 }  // namespace morex::adapters

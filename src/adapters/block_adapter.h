@@ -1,0 +1,39 @@
+// A structure that takes the place of a whole feed-forward block, because its gates multiply after the non-linearity.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "adapters/routing.h"
+#include "adapters/structure.h"
+#include "nn/parameter_store.h"
+#include "nn/slots.h"
+
+namespace morex::adapters {
+
+class BlockAdapter : public nn::MlpAdapter {
+ public:
+  virtual const Site& site() const = 0;  // the block as a map from its input to its output
+  // As in BankAdapter.
+  virtual void declare(nn::ParameterStore& store) = 0;
+  virtual void initialize(uint64_t seed) const = 0;
+
+  virtual int64_t parameter_count() const = 0;
+  virtual StructureCost cost() const = 0;
+  virtual const Router& router() const = 0;
+  virtual const Prior& prior() const = 0;
+  virtual std::string why_not_mergeable() const = 0;
+};
+
+struct MakeBlock {
+  const Json& experts;  // the recipe's axes, kinds included
+  const Json& router;
+  const Json& prior;
+  const nn::Mlp& mlp;  // outlives the adapter
+  int64_t picks = 0;   // experts each token gets; 0: all, or the token decides
+  LossNeeds needs;
+  double lora_plus = 1.0;  // learning-rate factor of every B
+  Warnings& warnings;
+};
+
+}  // namespace morex::adapters

@@ -1,0 +1,50 @@
+// The k most probable experts, their probabilities divided by their sum (MoLA, arXiv 2402.08562; MixLoRA).
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+
+#include "adapters/router/table.h"
+#include "base/error.h"
+
+namespace morex::adapters {
+namespace {
+
+constexpr int64_t kTopK = 2;
+
+class TopKExperts : public FlatChoice {
+ public:
+  TopKExperts(int64_t k, bool renormalise) : k_(k), renormalise_(renormalise) {}
+
+  Chosen choose(const FlatInput& input, const TokenRows&) const override {
+    const Top top = stable_top(input.pi, k_);
+    Chosen chosen;
+    chosen.ids = top.ids;
+    chosen.weights = renormalise_ ? top.values / top.values.sum(1, true) : top.values;  // [n, k]
+    return chosen;
+  }
+
+ private:
+  int64_t k_;
+  bool renormalise_;
+};
+
+}  // namespace
+
+int64_t top_k_picks(const Json& options) {
+  return JsonReader(options, "router", ErrorKind::kConfig).get_or<int64_t>("top_k", kTopK);
+}
+
+std::unique_ptr<FlatChoice> make_top_k_choice(const MakeChoice& from) {
+  const JsonReader options = read_flat_options(from.options, {"top_k", "renormalise"});
+  const int64_t k = top_k_picks(from.options);
+  MOREX_CHECK(k >= 1 && k <= from.experts, ErrorKind::kConfig,
+              "[router] top_k must be at least 1 and at most the number of experts, {} at {}, got {}", from.experts,
+              from.site.module, k);
+  const bool renormalise = options.get_or<bool>("renormalise", true);
+  if (k == 1 && renormalise && from.experts > 1)
+    from.warnings.add("router:top_k",
+                      "[router] top_k 1 with renormalise makes every gate the constant 1, so that the router learns "
+                      "from losses on the routing only. Hint: renormalise: false");
+  return std::make_unique<TopKExperts>(k, renormalise);
+}
+
+}  // namespace morex::adapters

@@ -1,0 +1,245 @@
+// MixLoRA (Li et al., arXiv 2404.15159): E experts, each the base's gated feed-forward block with LoRA pairs of its own
+// on gate, up and down; the router weighs their outputs:
+//   FFN_e(x) = W2·a_e + s·B2_e·A2_e·a_e,  a_e = act(W1·x + s·B1_e·A1_e·x) ∘ (W3·x + s·B3_e·A3_e·x)
+//   y = Σ_e g_e·FFN_e(x) = W2·Σ_e g_e·a_e + s·Σ_e g_e·B2_e·A2_e·a_e
+// W1·x and W3·x are formed once, W2 once on the weighted sum (spec 4.3); the experts are gathered one after another. A
+// token that its expert has no room for passes through: y = g·x. Parameters: E·3·r·(d + f) and the router's.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+
+#include <cmath>
+
+#include "adapters/bank_adapter.h"
+#include "adapters/block_adapter.h"
+#include "adapters/expert_rows.h"
+#include "adapters/named_init.h"
+#include "adapters/structure/table.h"
+#include "ops/dropout.h"
+#include "ops/frozen_linear.h"
+#include "ops/low_rank.h"
+
+namespace morex::adapters {
+namespace {
+
+struct FfnOptions {
+  int64_t experts = 8, rank = 8;
+  double scale = 1.0, dropout = 0.0;
+  bool zero_b = true;
+};
+
+class FfnExperts : public BlockAdapter {
+ public:
+  FfnExperts(const MakeBlock& from, const FfnOptions& options);
+
+  const Site& site() const override { return site_; }
+  void declare(nn::ParameterStore& store) override;
+  void initialize(uint64_t seed) const override { fill_initial(*store_, named_, seed); }
+  at::Tensor apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::BatchContext& ctx,
+                   nn::RoutingReport& report) const override;
+
+  int64_t parameter_count() const override;
+  StructureCost cost() const override;
+  const Router& router() const override { return *routing_.router; }
+  const Prior& prior() const override { return *routing_.prior; }
+  std::string why_not_mergeable() const override {
+    return "the gates of a mixture depend on the token and multiply after the non-linearity, so its update is no "
+           "matrix "
+           "that could be added to a weight";
+  }
+
+ private:
+  int64_t rows() const { return options_.experts * options_.rank; }  // E·r
+  int64_t pair_parameters() const { return 3 * options_.rank * (site_.d_in + inner_); }
+  void name(int64_t leaf, const TensorSpec& spec, int64_t first_row, bool transposed);
+  void declare_router(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, std::vector<int64_t>& leaves);
+  std::vector<at::Tensor> own(const std::vector<int64_t>& leaves) const;
+  LevelGates route(const at::Tensor& u, const nn::BatchContext& ctx, nn::RoutingReport& report) const;
+
+  Site site_;
+  int64_t inner_;  // f
+  FfnOptions options_;
+  int64_t picks_;
+  LossNeeds needs_;
+  double lora_plus_;
+  Routing routing_;
+  nn::ParameterStore* store_ = nullptr;
+  std::vector<NamedInit> named_;
+  // [A1; A3; G] [2·E·r + Q, d]; B1, B3, A2 [E·r, f]; B2 [E·r, d]
+  int64_t down_leaf_ = -1, b_gate_ = -1, b_up_ = -1, a_down_ = -1, b_down_ = -1;
+  std::vector<int64_t> router_leaves_, prior_leaves_;  // -1: not kOwn
+};
+
+FfnExperts::FfnExperts(const MakeBlock& from, const FfnOptions& options)
+    : options_(options), picks_(from.picks), needs_(from.needs), lora_plus_(from.lora_plus) {
+  const nn::LinearWeight& gate = from.mlp.gate_up.members[0].weight;
+  site_ = {from.mlp.module, from.mlp.layer, gate.in_features(), from.mlp.down.members[0].weight.out_features()};
+  inner_ = gate.out_features();
+  routing_ = make_routing(from.router, from.prior, {GateKind::kFlat, {{options.experts, from.picks}}}, site_,
+                          "ffn_experts", from.warnings);
+}
+
+void FfnExperts::name(int64_t leaf, const TensorSpec& spec, int64_t first_row, bool transposed) {
+  nn::NamedView view{kFilePrefix + site_.module + "." + spec.name, leaf, {}};
+  const std::vector<int64_t> shape = spec.shape;
+  const int64_t count = transposed ? shape.back() : c10::multiply_integers(shape) / shape.back();
+  view.view = [=](const at::Tensor& whole) {
+    const at::Tensor part = whole.narrow(0, first_row, count);
+    return transposed ? part.t() : part.view(shape);
+  };
+  store_->add_view(view);
+  named_.push_back({view, spec.init});
+}
+
+void FfnExperts::declare_router(nn::ParameterStore& store, const std::vector<TensorSpec>& specs,
+                                std::vector<int64_t>& leaves) {
+  for (const TensorSpec& spec : specs) {
+    if (spec.place == Place::kRoute) {
+      name(down_leaf_, spec, 2 * rows() + spec.first_row, false);
+      leaves.push_back(-1);
+      continue;
+    }
+    MOREX_ASSERT(spec.place == Place::kOwn);
+    leaves.push_back(store.declare(site_.module + "." + spec.name, spec.shape, leaf_options(spec, lora_plus_)));
+    nn::NamedView view{kFilePrefix + site_.module + "." + spec.name, leaves.back(),
+                       [](const at::Tensor& leaf) { return leaf; }};
+    store.add_view(view);
+    named_.push_back({view, spec.init});
+  }
+}
+
+void FfnExperts::declare(nn::ParameterStore& store) {
+  store_ = &store;
+  const int64_t d = site_.d_in, r = options_.rank;
+  nn::LeafOptions b;
+  b.lr_factor = lora_plus_;
+  down_leaf_ = store.declare(site_.module + ".down", {2 * rows() + routing_.router->rows(), d});
+  b_gate_ = store.declare(site_.module + ".gate_proj.up", {rows(), inner_}, b);
+  b_up_ = store.declare(site_.module + ".up_proj.up", {rows(), inner_}, b);
+  a_down_ = store.declare(site_.module + ".down_proj.down", {rows(), inner_});
+  b_down_ = store.declare(site_.module + ".down_proj.up", {rows(), site_.d_out}, b);
+  declare_router(store, routing_.router->tensors(), router_leaves_);
+  declare_router(store, routing_.prior->tensors(), prior_leaves_);
+
+  struct Projection {
+    const char* name;
+    int64_t in, out, a_leaf, a_row, b_leaf;
+  };
+  const Projection projections[] = {{"gate_proj", d, inner_, down_leaf_, 0, b_gate_},
+                                    {"up_proj", d, inner_, down_leaf_, rows(), b_up_},
+                                    {"down_proj", inner_, site_.d_out, a_down_, 0, b_down_}};
+  for (const Projection& p : projections) {
+    for (int64_t e = 0; e < options_.experts; ++e) {
+      const std::string expert = fmt::format("{}.experts.{}", p.name, e);
+      name(p.a_leaf, {expert + ".lora_A.weight", Place::kDown, {r, p.in}, Init::kaiming(p.in)}, p.a_row + e * r, false);
+      const Init start = options_.zero_b ? Init::constant(0.0) : Init::kaiming(r);
+      name(p.b_leaf, {expert + ".lora_B.weight", Place::kUp, {p.out, r}, start}, e * r, true);
+    }
+  }
+}
+
+std::vector<at::Tensor> FfnExperts::own(const std::vector<int64_t>& leaves) const {
+  std::vector<at::Tensor> tensors;
+  for (const int64_t leaf : leaves) tensors.push_back(leaf < 0 ? at::Tensor() : store_->leaf(leaf));
+  return tensors;
+}
+
+LevelGates FfnExperts::route(const at::Tensor& u, const nn::BatchContext& ctx, nn::RoutingReport& report) const {
+  Recorder recorder;
+  recorder.keep_details = report.keep_details;
+  recorder.needs = &needs_;
+  const bool reports = ctx.phase != nn::Phase::kDecode || report.keep_details;
+  const TokenRows tokens{ctx, site_, 0, u.size(0), token_mask(ctx, store_->dtype()), reports ? &recorder : nullptr};
+  const std::vector<at::Tensor> prior_own = own(prior_leaves_);
+  Gates gates = routing_.router->route(u, own(router_leaves_), *routing_.prior, prior_own, tokens);
+  gates = routing_.prior->after_choice(std::move(gates), prior_own, tokens);
+  for (nn::GateReport& gate : recorder.gates) {
+    gate.site = site_.module;
+    gate.layer = site_.layer;
+    report.gates.push_back(std::move(gate));
+  }
+  for (auto& [key, value] : recorder.details) report.details[site_.module + "." + key] = std::move(value);
+  return std::move(gates.levels[0]);
+}
+
+at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::BatchContext& ctx,
+                             nn::RoutingReport& report) const {
+  const at::Tensor& down = store_->leaf(down_leaf_);
+  const double dropout = ctx.training() ? options_.dropout : 0.0;
+  const int64_t q = routing_.router->rows(), wide = 2 * rows();
+  RandomKey key{ctx.seed, stream_id("dropout " + site_.module + " " + std::to_string(ctx.micro_step)),
+                static_cast<uint64_t>(ctx.step)};
+  at::Tensor h, u;  // [T, 2·E·r], [T, Q]
+  if (dropout == 0.0 && x.scalar_type() == down.scalar_type()) {
+    const std::vector<at::Tensor> parts = ops::down(x, down).split_with_sizes({wide, q}, 1);
+    h = parts[0], u = parts[1];
+  } else {
+    // DEVIATION: one dropout mask for gate and up of all experts; MoE-PEFT draws one each. The expectations agree.
+    h = ops::down(ops::dropout(x, dropout, key), down.narrow(0, 0, wide));
+    u = ops::down_fp32(x, down.narrow(0, wide, q));
+  }
+  const LevelGates gates = route(u, ctx, report);
+  const RowsByExpert chosen = rows_by_expert(gates, options_.experts);
+
+  const std::vector<at::Tensor> base = mlp.gate_up.forward(x, ctx, report);  // [T, f] each
+  key.stream = stream_id("dropout " + mlp.down.members[0].module + " " + std::to_string(ctx.micro_step));
+  const auto [hidden, z] =
+      ops::expert_swiglu({base[0], base[1], h.narrow(1, 0, rows()), h.narrow(1, rows(), rows()), chosen.weights,
+                          store_->leaf(b_gate_), store_->leaf(b_up_), store_->leaf(a_down_)},
+                         chosen.rows, {options_.scale, mlp.activation, dropout, key});
+
+  const nn::LinearMember& last = mlp.down.members[0];
+  at::Tensor y = ops::frozen_linear(hidden, last.weight.value, last.weight.transposed);  // [T, d]
+  y = ops::accumulate_up(y, z, store_->leaf(b_down_));
+  if (!last.bias.defined() && !gates.overflow.defined()) return y;
+  const at::Tensor total = gates.weights.sum(2);  // [T, 1]
+  at::Tensor inside = total;
+  if (gates.overflow.defined()) {
+    const at::Tensor outside = total * gates.overflow.unsqueeze(1);
+    inside = total - outside;
+    y = y + outside.to(y.scalar_type()) * x;
+  }
+  return last.bias.defined() ? y + inside.to(y.scalar_type()) * last.bias : y;
+}
+
+int64_t FfnExperts::parameter_count() const {
+  int64_t total = options_.experts * pair_parameters();
+  for (const auto* specs : {&routing_.router->tensors(), &routing_.prior->tensors()})
+    for (const TensorSpec& spec : *specs) total += c10::multiply_integers(spec.shape);
+  return total;
+}
+
+StructureCost FfnExperts::cost() const {
+  const int64_t used = picks_ > 0 ? picks_ : options_.experts;
+  const double dense = static_cast<double>(3 * rows() * site_.d_in);  // A1, A3, B2 run for all experts
+  return {used * pair_parameters(), 2.0 * (dense + static_cast<double>(used * 3 * options_.rank * inner_)),
+          2.0 * static_cast<double>(used * pair_parameters())};
+}
+
+}  // namespace
+
+std::unique_ptr<BlockAdapter> make_ffn_experts(const MakeBlock& from) {
+  const JsonReader json(from.experts, "experts", ErrorKind::kConfig);
+  json.refuse_unknown_keys(
+      {"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "num_experts"});
+  FfnOptions options;
+  options.experts = json.get_or<int64_t>("num_experts", options.experts);
+  MOREX_CHECK(options.experts > 0, ErrorKind::kConfig, "[experts] num_experts must be positive, got {}",
+              options.experts);
+  options.rank = json.get_or<int64_t>("r", options.rank);
+  MOREX_CHECK(options.rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.mlp.module, options.rank);
+  const double alpha = json.get_or<double>("lora_alpha", 8.0);
+  MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.mlp.module);
+  options.dropout = json.get_or<double>("lora_dropout", 0.0);
+  MOREX_CHECK(options.dropout >= 0.0 && options.dropout < 1.0, ErrorKind::kConfig,
+              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.mlp.module, options.dropout);
+  const auto wide = static_cast<double>(options.rank);
+  options.scale = alpha / (json.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
+  const Json& start = json.raw("init_lora_weights");
+  MOREX_CHECK(start.is_null() || start.is_boolean(), ErrorKind::kConfig,
+              "[experts] init_lora_weights must be true or false for experts of kind ffn_experts, got {}",
+              start.dump());
+  options.zero_b = start != Json(false);
+  return std::make_unique<FfnExperts>(from, options);
+}
+
+}  // namespace morex::adapters

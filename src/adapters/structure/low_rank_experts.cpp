@@ -1,0 +1,136 @@
+// E LoRA pairs on one projection, weighted per token: y += s·Σ_e g_e·B_e·A_e·x (MoLA, arXiv 2402.08562; LoRAMoE,
+// arXiv 2312.09979). shared_a: one A for all (HydraLoRA, arXiv 2404.19245). split_rank: r is the total, an expert has
+// r/E (MOELoRA, arXiv 2310.18339). s = alpha/r, or alpha/sqrt(r) with use_rslora, r as given. num_experts may be a list
+// over decoder layers (MoLA). Parameters: E·r·(d_in + d_out); shared A: r·d_in + E·r·d_out; split: r·(d_in + d_out).
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+
+#include <cmath>
+
+#include "adapters/structure/table.h"
+#include "base/error.h"
+
+namespace morex::adapters {
+namespace {
+
+struct ExpertOptions {
+  int64_t experts = 0, rank = 0;  // rank of one expert
+  double scale = 1.0, dropout = 0.0;
+  bool shared_a = false;
+  Init a, b;
+};
+
+class LowRankExperts : public Structure {
+ public:
+  LowRankExperts(const Site& site, ExpertOptions options, int64_t picks) : options_(std::move(options)), picks_(picks) {
+    const int64_t r = options_.rank;
+    if (options_.shared_a) tensors_.push_back({"lora_A.weight", Place::kDown, {r, site.d_in}, options_.a});
+    for (int64_t e = 0; e < options_.experts; ++e) {
+      const std::string name = "experts." + std::to_string(e);
+      if (!options_.shared_a)
+        tensors_.push_back({name + ".lora_A.weight", Place::kDown, {r, site.d_in}, options_.a, e * r});
+      tensors_.push_back({name + ".lora_B.weight", Place::kUp, {site.d_out, r}, options_.b, e * r});
+    }
+  }
+
+  GateShape gates() const override { return {GateKind::kFlat, {{options_.experts, picks_}}}; }
+  int64_t down_rows() const override { return options_.shared_a ? options_.rank : up_rows(); }
+  int64_t up_rows() const override { return options_.experts * options_.rank; }
+  const std::vector<TensorSpec>& tensors() const override { return tensors_; }
+  double dropout() const override { return options_.dropout; }
+
+  at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>&,
+                 const TokenRows&) const override {
+    const int64_t tokens = h.size(0), experts = options_.experts;
+    const LevelGates& level = gates.levels[0];
+    at::Tensor weights = all_gates(level, experts).squeeze(1) * options_.scale;  // [T, E]
+    // A token whose expert has no room keeps the base's output.
+    if (level.overflow.defined()) weights = weights * level.overflow.logical_not().unsqueeze(1);
+    const at::Tensor each = h.view({tokens, options_.shared_a ? 1 : experts, options_.rank});  // [T, E or 1, r]
+    return (each * weights.unsqueeze(2)).reshape({tokens, up_rows()});
+  }
+
+  StructureCost cost(const Site& site) const override;
+  std::string why_not_mergeable() const override {
+    return "the gates of a mixture depend on the token, so its update is no matrix that could be added to a weight";
+  }
+
+ private:
+  ExpertOptions options_;
+  int64_t picks_;  // experts per token; 0: all, or the token decides
+  std::vector<TensorSpec> tensors_;
+};
+
+StructureCost LowRankExperts::cost(const Site& site) const {
+  const int64_t r = options_.rank, used = picks_ > 0 ? picks_ : options_.experts;
+  const auto parameters = [&](int64_t experts) {
+    return r * (site.d_in * (options_.shared_a ? 1 : experts) + site.d_out * experts);
+  };
+  // Down, one multiplication per rank, up.
+  const auto flops = [&](int64_t experts) {
+    return 2.0 * static_cast<double>(parameters(experts)) + static_cast<double>(experts * r);
+  };
+  return {parameters(used), flops(options_.experts), flops(used)};
+}
+
+int64_t read_experts(const JsonReader& options, const Site& site) {
+  const Json& given = options.raw("num_experts");
+  int64_t experts = 8;
+  if (given.is_array()) {
+    const auto list = options.get<std::vector<int64_t>>("num_experts");
+    MOREX_CHECK(site.layer >= 0 && site.layer < static_cast<int64_t>(list.size()), ErrorKind::kConfig,
+                "[experts] num_experts must be a number or have one for every decoder layer, got {} numbers and {} in "
+                "layer {}",
+                list.size(), site.module, site.layer);
+    experts = list[static_cast<size_t>(site.layer)];
+  } else {
+    experts = options.get_or<int64_t>("num_experts", experts);
+  }
+  MOREX_CHECK(experts > 0, ErrorKind::kConfig, "[experts] num_experts must be positive, got {}", given.dump());
+  return experts;
+}
+
+}  // namespace
+
+std::unique_ptr<Structure> make_low_rank_experts(const MakeStructure& from) {
+  const JsonReader options(from.options, "experts", ErrorKind::kConfig);
+  options.refuse_unknown_keys({"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "init_std",
+                               "num_experts", "shared_a", "split_rank"});
+  ExpertOptions made;
+  made.experts = read_experts(options, from.site);
+  made.shared_a = options.get_or<bool>("shared_a", false);
+  const int64_t rank = options.get_or<int64_t>("r", 8);
+  MOREX_CHECK(rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.site.module, rank);
+  made.rank = rank;
+  if (options.get_or<bool>("split_rank", false)) {
+    MOREX_CHECK(rank % made.experts == 0, ErrorKind::kConfig,
+                "[experts] r must be a multiple of num_experts {} with split_rank, got {}", made.experts, rank);
+    made.rank = rank / made.experts;
+  }
+  const double alpha = options.get_or<double>("lora_alpha", 8.0);
+  MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.site.module);
+  const auto wide = static_cast<double>(rank);
+  made.scale = alpha / (options.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
+  made.dropout = options.get_or<double>("lora_dropout", 0.0);
+  MOREX_CHECK(made.dropout >= 0.0 && made.dropout < 1.0, ErrorKind::kConfig,
+              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.site.module, made.dropout);
+
+  made.a = Init::kaiming(from.site.d_in);
+  made.b = Init::constant(0.0);
+  const Json& start = options.raw("init_lora_weights");
+  if (start == Json(false)) {
+    made.b = Init::kaiming(made.rank);
+  } else {
+    MOREX_CHECK(start.is_null() || start == Json(true), ErrorKind::kConfig,
+                "[experts] init_lora_weights must be true or false for experts of kind low_rank_experts, got {}",
+                start.dump());
+  }
+  if (const auto deviation = options.find<double>("init_std")) {
+    MOREX_CHECK(std::isfinite(*deviation) && *deviation >= 0.0, ErrorKind::kConfig,
+                "[experts] init_std must be a finite number, at least 0, got {}", *deviation);
+    made.a = Init::normal(*deviation);
+  }
+  return std::make_unique<LowRankExperts>(from.site, std::move(made), from.picks);
+}
+
+}  // namespace morex::adapters

@@ -1,0 +1,66 @@
+// An operation with a backward pass of our own as one node of the autograd graph. Torch's header for that costs every
+// file that sees it ten seconds; only autograd_node.cpp includes it.
+#pragma once
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+
+#include <functional>
+#include <vector>
+
+namespace torch::autograd {
+struct Node;
+}
+
+namespace morex::ops {
+
+using Tensors = std::vector<at::Tensor>;
+
+// What a backward pass is given.
+class BackwardPass {
+ public:
+  BackwardPass(Tensors saved_tensors, Tensors output_grads, const torch::autograd::Node& node)
+      : saved(std::move(saved_tensors)), grads(std::move(output_grads)), node_(node) {}
+
+  Tensors saved;  // as given to record(), refused when changed in place since
+  Tensors grads;  // of each output; zeros where nothing reached it
+
+  bool wants(size_t input) const;  // whether the gradient of this input is asked for
+
+ private:
+  const torch::autograd::Node& node_;
+};
+
+// Gives one gradient per input, undefined where there is none. What it captures is const: it may run more than once.
+using BackwardFunction = std::function<Tensors(const BackwardPass&)>;
+
+// Makes one node: constructed before the forward computation, which then runs unrecorded until record() takes its
+// result. When nothing can be differentiated (no_grad, no input that requires it), record() gives its outputs back.
+class AutogradNode {
+ public:
+  // name: in messages, a literal. inputs: all that may get a gradient; undefined ones stand for absent inputs.
+  AutogradNode(const char* name, at::TensorList inputs);
+
+  // Whether the gradient of this input will be wanted: what backward needs for it alone must be saved only then.
+  bool wants(size_t input) const;
+
+  // Declares that the forward computation changes this input in place; it must be an output, too.
+  void changes(const at::Tensor& input);
+
+  // Records the outputs as results of the inputs. saved: inputs, outputs or other tensors (undefined: stay so), freed
+  // with the graph. Outputs of integral types get no gradient. Differentiating twice throws Error(kRun).
+  at::Tensor record(at::Tensor output, at::TensorList saved, BackwardFunction backward);
+  Tensors record(Tensors outputs, at::TensorList saved, BackwardFunction backward);
+
+ private:
+  const char* name_;
+  Tensors inputs_;
+  at::Tensor changed_;
+  bool recording_;
+  at::NoGradGuard no_grad_;
+};
+
+// The gradients of outputs, weighted by output_grads, with respect to inputs (undefined where none is reached). Frees
+// the graph behind outputs; is not itself recorded.
+Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& output_grads);
+
+}  // namespace morex::ops

@@ -1,0 +1,12 @@
+// The reference twin of expert_swiglu.h in plain ATen autograd, any dtype: one expert after another, without dropout.
+#pragma once
+#include <utility>
+
+#include "ops/expert_swiglu.h"
+
+namespace morex::ops::reference {
+
+std::pair<at::Tensor, at::Tensor> expert_swiglu(const ExpertSwigluInput& input, const ExpertRows& rows,
+                                                const ExpertSwigluOptions& options);
+
+}  // namespace morex::ops::reference
