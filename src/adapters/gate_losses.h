@@ -19,10 +19,10 @@ struct GateLoss {
   std::string kind;  // balance, main_balance, importance, localized, z, entropy
   double coef = 0.01;
   LossScope scope = LossScope::kSite;
-  bool padding = false;                // padded tokens count too
-  bool normalised = false;             // balance: the experts' shares sum to 1, not to the experts per token
-  double delta = 0.1;                  // localized
-  std::optional<EntropyForm> entropy;  // entropy; empty: the router's own, else the default form
+  bool padding = false;                  // padded tokens count too
+  bool normalised = false;               // balance: the experts' shares sum to 1, not to the experts per token
+  double delta = 0.1;                    // localized
+  std::optional<EntropyForm> entropy{};  // entropy; empty: the router's own, else the default form
 };
 
 // Throws Error(kConfig): unknown kinds and keys, keys of another kind.

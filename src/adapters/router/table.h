@@ -39,8 +39,8 @@ std::unique_ptr<Router> make_mixture_of_routers(const MakeRouter& from);
 int64_t mixture_picks(const Json& options);
 
 inline constexpr RouterKind kRouters[] = {
-    {"mixture_of_routers", mixture_gives, mixture_fills_all, make_mixture_of_routers, nullptr, mixture_picks},
     {"entropy", flat_gives, flat_fills_all, make_flat_router, make_entropy_choice},
+    {"mixture_of_routers", mixture_gives, mixture_fills_all, make_mixture_of_routers, nullptr, mixture_picks},
     {"noisy_top_k", flat_gives, flat_fills_all, make_flat_router, make_noisy_top_k_choice, top_k_picks},
     {"none", no_router_gives, no_router_fills_all, make_no_router},
     {"pair_softmax", pair_softmax_gives, pair_softmax_fills_all, make_pair_softmax, make_pair_choice},
