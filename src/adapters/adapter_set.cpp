@@ -42,7 +42,7 @@ class AdapterSetImpl : public AdapterSet {
     if (attached) attach();
   }
   void attach() override {
-    if (moved_.empty()) take_moved_bases();
+    if (!attached_ && moved_.empty()) take_moved_bases();
     for (size_t i = 0; i < banks_.size(); ++i) groups_[i]->adapter = banks_[i].get();
     for (size_t i = 0; i < blocks_.size(); ++i) mlps_[i]->adapter = blocks_[i].get();
     if (!attached_) swap_bases();

@@ -43,9 +43,6 @@ class Tree : public Structure {
   std::string why_not_mergeable() const override {
     return "a tree's update depends on the token and is not linear, so it is no matrix that could be added to a weight";
   }
-  at::Tensor merged_update(const at::Tensor&, const at::Tensor&) const override {
-    fail(ErrorKind::kConfig, "[merge] {}", why_not_mergeable());
-  }
 
  private:
   // Numbers into tensors_; -1: the level has none.

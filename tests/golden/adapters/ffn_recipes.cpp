@@ -48,7 +48,7 @@ std::optional<Json> ffn_recipe(const std::string& method, const Json& given) {
   for (const char* key : {"entropy_type", "entropy_index", "entropy_eps"}) take(config, entropy, key, key);
   take_loss(config, losses, "router_dyn_loss_coef", entropy);
   take_loss(config, losses, "router_aux_loss_coef", {{"kind", "balance"}, {"padding", padding}});
-  if (method == "mor_mixlora") {
+  if (config.contains("num_routers")) {
     Json mixture = {{"kind", "mixture_of_routers"}, {"router", router}};
     take(config, mixture, "num_routers", "num_routers");
     take(config, mixture, "router_combine", "combine");

@@ -1,4 +1,5 @@
-// What S'MoRE allocates: nothing of the size tokens x experts x width, and little that outlives the forward pass.
+// What mixtures allocate: nothing of the size tokens x experts x width, and little that outlives the forward pass.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/sin.h>
@@ -56,6 +57,36 @@ TEST(Allocation, A_tree_makes_nothing_of_tokens_x_experts_x_width) {
   }
   EXPECT_LE(watch->largest, down);
   EXPECT_GT(site.set->parameters().grads().abs().sum().item<double>(), 0.0);
+}
+
+TEST(Allocation, Feed_forward_experts_make_nothing_of_tokens_x_experts_x_inner_width) {
+  constexpr int64_t kTokens = 4096, kWidth = 64, kInner = 256, kExperts = 8, kRank = 4;
+  OneSite block(at::zeros({kInner, kWidth}) + 0.01, at::zeros({kInner, kWidth}) + 0.02,
+                at::zeros({kWidth, kInner}) + 0.03, nn::Activation::kSilu,
+                {{"experts", {{"kind", "ffn_experts"}, {"r", kRank}, {"num_experts", kExperts}}},
+                 {"router", {{"kind", "top_k"}, {"top_k", 2}}},
+                 {"losses", {{{"kind", "balance"}}}}});
+  block.set->initialize(1);
+  const at::Tensor x = at::sin(at::arange(kTokens * kWidth, at::kFloat)).view({kTokens, kWidth}).requires_grad_(true);
+  nn::BatchContext ctx;
+  ctx.batch = 1;
+  ctx.length = kTokens;
+  ctx.phase = nn::Phase::kTrain;
+
+  const int64_t inner = kTokens * kInner * 4;  // one [T, f]
+  const auto watch = std::make_shared<Watch>();
+  at::Tensor loss;
+  {
+    const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, watch);
+    nn::RoutingReport report;
+    const at::Tensor y = block.forward(x, ctx, report);
+    loss = y.sum() + block.set->auxiliary_loss(report);
+    EXPECT_LE(watch->largest, inner);
+    // What the graph keeps: the two base products, the down products twice (once as parts), z, y and small change.
+    EXPECT_LE(watch->alive, 2 * inner + kTokens * (5 * kExperts * kRank + 2 * kWidth) * 4 + (1 << 20));
+    loss.backward();
+  }
+  EXPECT_LE(watch->largest, inner);
 }
 
 }  // namespace

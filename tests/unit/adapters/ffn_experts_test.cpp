@@ -141,6 +141,73 @@ TEST(FfnExperts, Gradients_do_not_depend_on_how_a_token_was_reached) {
   EXPECT_TRUE(test::near(a.second, b.second, 1e-12));
 }
 
+nn::BatchContext training_context(int64_t tokens) {
+  nn::BatchContext ctx;
+  ctx.batch = 1;
+  ctx.length = tokens;
+  ctx.phase = nn::Phase::kTrain;
+  ctx.seed = 7;
+  return ctx;
+}
+
+test::OneSite big_block(at::ScalarType dtype, int64_t d, int64_t f, double dropout) {
+  return {numbers({f, d}, 0.7).to(dtype) / 8, numbers({f, d}, 0.3).to(dtype) / 8, numbers({d, f}, 0.45).to(dtype) / 8,
+          nn::Activation::kSilu,
+          Json::object({{"experts",
+                         {{"kind", "ffn_experts"},
+                          {"r", 4},
+                          {"num_experts", 8},
+                          {"lora_dropout", dropout},
+                          {"init_lora_weights", false}}},
+                        {"router", top_k(2)},
+                        {"losses", Json::array({{{"kind", "balance"}, {"scope", "model"}}})}})};
+}
+
+TEST(FfnExperts, Dropout_is_a_function_of_seed_and_step_and_of_training_only) {
+  const at::NoGradGuard guard;
+  test::OneSite block = big_block(at::kDouble, 16, 24, 0.5);
+  block.set->initialize(1);
+  nn::BatchContext ctx = training_context(12);
+  const at::Tensor x = numbers({12, 16}, 0.9);
+  const auto run = [&] {
+    nn::RoutingReport report;
+    return block.forward(x, ctx, report);
+  };
+  const at::Tensor first = run();
+  EXPECT_TRUE(test::same_bits(run(), first));
+  ctx.step = 1;
+  EXPECT_FALSE(run().equal(first));
+  ctx.phase = nn::Phase::kPrefill;
+  const at::Tensor whole = run();
+  EXPECT_FALSE(whole.equal(first));
+  ctx.step = 0;
+  EXPECT_TRUE(test::same_bits(run(), whole));
+}
+
+TEST(FfnExperts, Bfloat16_follows_float32_and_routes_in_float32) {
+  const at::Tensor x = numbers({64, 32}, 0.9).to(at::kBFloat16);
+  at::Tensor outputs[2], grads[2];
+  for (const bool wide : {false, true}) {
+    test::OneSite block = big_block(at::kBFloat16, 32, 48, 0.0);
+    if (wide) {
+      for (nn::LinearGroup* group : block.slots.groups)
+        for (nn::LinearMember& member : group->members) member.weight.value = member.weight.value.to(at::kFloat);
+    }
+    block.set->initialize(1);
+    nn::RoutingReport report;
+    report.keep_details = true;
+    const at::Tensor input = (wide ? x.to(at::kFloat) : x).clone().requires_grad_(true);
+    const at::Tensor y = block.forward(input, training_context(64), report);
+    (y.sum() + block.set->auxiliary_loss(report)).backward();
+    EXPECT_EQ(report.details.at(test::kBlockModule + ".pi").scalar_type(), at::kFloat);
+    outputs[wide] = y.detach();
+    grads[wide] = block.set->parameters().grads().clone();
+  }
+  EXPECT_EQ(outputs[0].scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(test::near(outputs[0], outputs[1], 0.02 * outputs[1].abs().max().item<double>()));
+  EXPECT_TRUE(test::near(grads[0], grads[1], 0.03 * grads[1].abs().max().item<double>()));
+}
+
 std::string refusal(const Json& method, bool with_blocks) {
   test::TwoLayers model;
   nn::Mlp mlp;

@@ -157,7 +157,7 @@ TEST(LoraVariants, What_has_no_meaning_is_refused) {
       {{{"method", "pissa"}, {"use_dora", true}}, "use_dora"},
       {{{"method", "lora"}, {"init_lora_weights", "pissa_niter_4"}}, "init_lora_weights"},
       {{{"method", "lora"}, {"loraplus_lr_ratio", 0}}, "loraplus_lr_ratio"},
-      {{{"method", "smore"}, {"use_dora", true}}, "use_dora"}};
+      {{{"method", "smore"}, {"use_dora", true}}, "not of kind tree"}};
   for (const auto& [keys, named] : cases) {
     try {
       Lora made(keys);
