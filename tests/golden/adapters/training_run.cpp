@@ -37,4 +37,10 @@ void AdamW::step() {
   store_->zero_grads();
 }
 
+void AdamW::take_over(const AdamW& other) {
+  exp_avg_.copy_(other.exp_avg_);
+  exp_avg_sq_.copy_(other.exp_avg_sq_);
+  steps_ = other.steps_;
+}
+
 }  // namespace morex::test

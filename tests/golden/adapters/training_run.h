@@ -23,6 +23,8 @@ class AdamW {
   // `training`: lr, betas, eps, weight_decay of a case.
   AdamW(nn::ParameterStore& store, const Json& training);
   void step();  // from the gradients there are; clears them
+  // Goes on where `other`, of a store with the same layout, stands.
+  void take_over(const AdamW& other);
 
  private:
   nn::ParameterStore* store_;

@@ -1,0 +1,260 @@
+// What every combination of structure, router and prior promises, on a small Llama: one test a combination.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/linspace.h>
+#include <ATen/ops/ones.h>
+#include <gtest/gtest.h>
+
+#include <regex>
+
+#include "base/random.h"
+#include "combinations.h"
+#include "golden/adapters/training_run.h"
+#include "golden/models/model_runs.h"
+#include "support/paths.h"
+
+namespace morex::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kRows = 2, kLength = 7;
+const Json kTraining = {{"lr", 1e-2}, {"betas", {0.9, 0.999}}, {"eps", 1e-8}, {"weight_decay", 0.01}};
+const Json kLosses = Json::array({{{"kind", "balance"}, {"coef", 0.1}}});
+
+at::Tensor ids() {  // [B, L]
+  return at::arange(kRows * kLength, at::kLong).mul(37).add(11).remainder(250).view({kRows, kLength});
+}
+
+at::Tensor normal(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
+  const at::Tensor values = at::ones(shape, at::kDouble);
+  fill_normal({7, stream_id(name), 0}, 0, {values.data_ptr<double>(), static_cast<size_t>(values.numel())});
+  return values.to(dtype);
+}
+
+// A base with the combination's adapter on it.
+struct Adapted {
+  explicit Adapted(const Json& method, at::ScalarType dtype) : dtype(dtype) {
+    model = models::load_model(base(), {dtype, at::kCPU}, warnings);
+    set = adapters::AdapterSet::create(method, model->slots(), parameter_dtype(), at::kCPU, warnings);
+    set->initialize(3);
+    set->attach();
+  }
+  Adapted(const fs::path& folder, at::ScalarType dtype) : dtype(dtype) {
+    model = models::load_model(base(), {dtype, at::kCPU}, warnings);
+    set = adapters::AdapterSet::load(folder, model->slots(), identity(), parameter_dtype(), at::kCPU, warnings);
+    set->attach();
+  }
+  static fs::path base() { return source_dir() / "tests" / "golden" / "data" / "gguf" / "llama_untied_hf"; }
+  adapters::BaseIdentity identity() const { return {base().string(), model->digest()}; }
+  at::ScalarType parameter_dtype() const { return dtype == at::kDouble ? at::kDouble : at::kFloat; }
+
+  nn::BatchContext context(int64_t step) const {
+    nn::BatchContext ctx = context_for(ids());
+    ctx.phase = nn::Phase::kTrain;
+    ctx.seed = 5;
+    ctx.step = step;
+    ctx.per_sequence["task_ids"] = at::arange(kRows, at::kLong);
+    ctx.per_sequence["sample_types"] = at::arange(kRows, at::kLong);
+    for (const int64_t count : set->cluster_counts())
+      ctx.per_sequence["cluster_scores." + std::to_string(count)] =
+          at::linspace(0.1, 0.9, kRows * count, parameter_dtype()).view({kRows, count});
+    return ctx;
+  }
+  LossParts loss(int64_t step) const { return losses(*model, *set, ids(), ids(), context(step)); }
+  // [B·L, D] of a forward pass in training, without a graph.
+  at::Tensor hidden(int64_t step = 0) const {
+    const at::NoGradGuard guard;
+    nn::RoutingReport report;
+    return model->hidden(ids(), context(step), report);
+  }
+  void randomise() {
+    const at::NoGradGuard guard;
+    for (const nn::NamedView& view : set->parameters().views()) {
+      const at::Tensor value = set->parameters().named_value(view);
+      value.copy_(normal(view.name, value.sizes(), value.scalar_type()) * 0.3);
+    }
+  }
+  void train(AdamW& optimiser, int64_t first, int64_t last) const {
+    for (int64_t step = first; step < last; ++step) {
+      loss(step).total().backward();
+      optimiser.step();
+    }
+  }
+
+  at::ScalarType dtype;
+  Warnings warnings{false, false};
+  std::unique_ptr<models::CausalLm> model;
+  std::unique_ptr<adapters::AdapterSet> set;
+};
+
+double largest(const at::Tensor& values) { return values.abs().max().item<double>(); }
+
+void expect_neutral_start(const Combination& item) {
+  Adapted adapted(item.method, at::kDouble);
+  const at::Tensor fresh = adapted.hidden();
+  adapted.set->detach();
+  const at::Tensor bare = adapted.hidden();
+  EXPECT_LE(largest(fresh - bare), 1e-9) << "a fresh adapter changes the base";
+  adapted.set->attach();
+  adapted.randomise();
+  EXPECT_GT(largest(adapted.hidden() - bare), 1e-6) << "the adapter does nothing";
+  adapted.set->detach();
+  EXPECT_TRUE(at::equal(adapted.hidden(), bare)) << "detaching must give the base back bit for bit";
+}
+
+void expect_counts(const Combination& item) {
+  const Adapted adapted(item.method, at::kFloat);
+  int64_t sum = 0;
+  for (const adapters::SiteCost& cost : adapted.set->costs()) {
+    sum += cost.trainable;
+    EXPECT_LE(cost.active, cost.trainable) << cost.module;
+    EXPECT_LE(cost.sparse_flops_per_token, cost.flops_per_token) << cost.module;
+  }
+  EXPECT_EQ(sum, adapted.set->parameters().parameter_count());
+}
+
+void expect_gradients(const Combination& item) {
+  Adapted adapted(item.method, at::kDouble);
+  adapted.randomise();
+  nn::ParameterStore& store = adapted.set->parameters();
+  adapted.loss(0).total().backward();
+  // Every kind of tensor moves: experts that no token chose may stay.
+  std::map<std::string, double> by_kind;
+  for (const nn::NamedView& view : store.views()) {
+    double& most = by_kind[std::regex_replace(view.name, std::regex("\\d+"), "#")];
+    most = std::max(most, largest(store.named_grad(view)));
+  }
+  for (const auto& [kind, most] : by_kind) EXPECT_GT(most, 0.0) << kind << " never gets a gradient";
+  if (!item.true_gradients) return;
+
+  const at::NoGradGuard guard;
+  const at::Tensor direction = normal("direction", {store.size()}, at::kDouble);
+  const double expected = (store.grads() * direction).sum().item<double>(), eps = 1e-6;
+  const at::Tensor start = store.values().clone();
+  const auto at_offset = [&](double offset) {
+    store.values().copy_(start + direction * offset);
+    return adapted.loss(0).total().item<double>();
+  };
+  const double measured = (at_offset(eps) - at_offset(-eps)) / (2 * eps);
+  EXPECT_NEAR(measured, expected, 1e-5 * (1.0 + std::abs(expected)));
+}
+
+void expect_token_by_token(const Combination& item) {
+  // One sequence more in the batch, and one less, do not change what a token gets.
+  Adapted adapted(item.method, at::kDouble);
+  adapted.randomise();
+  const at::NoGradGuard guard;
+  nn::RoutingReport report;
+  const at::Tensor both = adapted.hidden();
+  nn::BatchContext ctx = adapted.context(0);
+  ctx.phase = nn::Phase::kPrefill;
+  const at::Tensor two = adapted.model->hidden(ids(), ctx, report);
+  ctx.batch = 1;
+  for (auto& [name, value] : ctx.per_sequence) value = value.narrow(0, 1, 1);
+  const at::Tensor one = adapted.model->hidden(ids().narrow(0, 1, 1), ctx, report);
+  EXPECT_LE(largest(one - two.narrow(0, kLength, kLength)), 1e-10);
+  // A prefix gives what the whole gives there: nothing looks ahead.
+  ctx.length = 1;
+  const at::Tensor first = adapted.model->hidden(ids().narrow(0, 1, 1).narrow(1, 0, 1), ctx, report);
+  EXPECT_LE(largest(first - two.narrow(0, kLength, 1)), 1e-10);
+  EXPECT_TRUE(both.defined());
+}
+
+void expect_exact_resume(const Combination& item) {
+  const fs::path folder = scratch_dir("contract_" + item.name);
+  const Adapted whole(item.method, at::kFloat);
+  AdamW whole_optimiser(whole.set->parameters(), kTraining);
+  const double before = whole.loss(0).total().item<double>();
+  whole.train(whole_optimiser, 0, 5);
+  EXPECT_LT(whole.loss(0).total().item<double>(), before) << "five steps must lower the loss";
+
+  const Adapted start(item.method, at::kFloat);
+  AdamW optimiser(start.set->parameters(), kTraining);
+  start.train(optimiser, 0, 2);
+  start.set->save(folder / "two", start.identity());
+  const Adapted resumed(folder / "two", at::kFloat);
+  EXPECT_TRUE(at::equal(resumed.set->parameters().values(), start.set->parameters().values()));
+  EXPECT_TRUE(at::equal(resumed.hidden(), start.hidden())) << "loaded, the adapter must compute the same bits";
+  AdamW resumed_optimiser(resumed.set->parameters(), kTraining);
+  resumed_optimiser.take_over(optimiser);
+  resumed.train(resumed_optimiser, 2, 5);
+  EXPECT_TRUE(at::equal(resumed.set->parameters().values(), whole.set->parameters().values()))
+      << "a resumed run must end with the same bits";
+  EXPECT_EQ(resumed.set->config(), whole.set->config());
+  fs::remove_all(folder);
+}
+
+void expect_bfloat16_close(const Combination& item) {
+  const Adapted wide(item.method, at::kFloat), narrow(item.method, at::kBFloat16);
+  const double a = wide.loss(0).cross_entropy.item<double>(), b = narrow.loss(0).cross_entropy.item<double>();
+  EXPECT_NEAR(a, b, 0.05 * std::abs(a));
+}
+
+void expect_mergeable_or_refused(const Combination& item) {
+  Adapted adapted(item.method, at::kDouble);
+  adapted.randomise();
+  if (!adapted.set->why_not_mergeable().empty()) {
+    EXPECT_THROW(adapted.set->merge_into_base(), Error);
+    return;
+  }
+  const at::Tensor unmerged = adapted.hidden();
+  adapted.set->merge_into_base();
+  EXPECT_LE(largest(adapted.hidden() - unmerged), 1e-9);
+}
+
+class Contract : public testing::TestWithParam<Combination> {};
+
+TEST_P(Contract, Holds) {
+  Combination item = GetParam();
+  expect_neutral_start(item);
+  expect_counts(item);
+  expect_gradients(item);
+  expect_token_by_token(item);
+  expect_mergeable_or_refused(item);
+  expect_bfloat16_close(item);
+  expect_exact_resume(item);
+  if (item.method["router"]["kind"] != "none" && item.method["router"]["kind"] != "task") {
+    item.method["losses"] = kLosses;
+    expect_gradients(item);
+  }
+}
+
+void PrintTo(const Combination& item, std::ostream* out) { *out << item.name; }
+
+std::vector<Combination> combinations(bool fitting) {
+  std::vector<Combination> some;
+  for (Combination& item : all_combinations())
+    if (item.fits == fitting) some.push_back(std::move(item));
+  return some;
+}
+
+INSTANTIATE_TEST_SUITE_P(Every, Contract, testing::ValuesIn(combinations(true)),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(ContractSuite, Holds_sixty_combinations_or_more) { EXPECT_GE(combinations(true).size(), 60U); }
+
+TEST(ContractSuite, Refuses_what_does_not_fit_with_the_reason) {
+  Warnings warnings(false, false);
+  const auto model = models::load_model(Adapted::base(), {at::kFloat, at::kCPU}, warnings);
+  const std::vector<Combination> misfits = combinations(false);
+  ASSERT_FALSE(misfits.empty());
+  for (const Combination& item : misfits) {
+    try {
+      adapters::AdapterSet::create(item.method, model->slots(), at::kFloat, at::kCPU, warnings);
+      ADD_FAILURE() << item.name << " was accepted";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kConfig) << item.name;
+      const std::string message = error.what();
+      const bool names_an_axis = message.find(item.method["router"]["kind"].get<std::string>()) != std::string::npos ||
+                                 message.find(item.method["prior"]["kind"].get<std::string>()) != std::string::npos;
+      EXPECT_TRUE(names_an_axis) << item.name << ": " << message;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace morex::test
