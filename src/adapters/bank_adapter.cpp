@@ -143,8 +143,7 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
   std::vector<at::Tensor> us(sites_.size(), u);
   if (u.defined() && sites_.size() > 1) us = u.split_with_sizes(route_sizes, 1);
   // A router may do without rows of its own; its site still has a place for them, [T, 0].
-  if (!u.defined() && routed)
-    us.assign(sites_.size(), at::empty({x.size(0), 0}, down.options().requires_grad(false)));
+  if (!u.defined() && routed) us.assign(sites_.size(), at::empty({x.size(0), 0}, down.options().requires_grad(false)));
   const auto shared_ctx = routed ? std::make_shared<const nn::BatchContext>(ctx) : nullptr;
 
   for (size_t i = 0; i < sites_.size(); ++i) {

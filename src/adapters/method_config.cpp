@@ -18,9 +18,9 @@ const std::vector<std::string>& low_rank_keys() {
 
 const std::vector<std::string>& entry_keys() {
   static const std::vector<std::string> keys = [] {
-    std::vector<std::string> all = {"method",  "target_modules", "exclude_modules", "layers_to_transform",
-                                    "layers",  "layers_pattern", "rank_pattern",    "alpha_pattern",
-                                    "experts", "router",         "prior",           "losses",
+    std::vector<std::string> all = {"method",           "target_modules", "exclude_modules", "layers_to_transform",
+                                    "layers",           "layers_pattern", "rank_pattern",    "alpha_pattern",
+                                    "experts",          "router",         "prior",           "losses",
                                     "loraplus_lr_ratio"};
     all.insert(all.end(), low_rank_keys().begin(), low_rank_keys().end());
     return all;
@@ -52,7 +52,8 @@ void take_low_rank_keys(const JsonReader& options, Json& experts) {
   const bool low_rank = takes_rank_keys(kind_of(experts, "experts"));
   for (const std::string& key : low_rank_keys()) {
     if (!options.has(key)) continue;
-    MOREX_CHECK(low_rank, ErrorKind::kConfig, "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key,
+    MOREX_CHECK(low_rank, ErrorKind::kConfig,
+                "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key,
                 experts["kind"].get<std::string>());
     MOREX_CHECK(!options.raw("experts").is_object() || !options.raw("experts").contains(key), ErrorKind::kConfig,
                 "[{}] is given twice, at top level and in experts", key);
@@ -60,7 +61,8 @@ void take_low_rank_keys(const JsonReader& options, Json& experts) {
   }
   for (const char* key : {"rank_pattern", "alpha_pattern"})
     MOREX_CHECK(low_rank || !options.has(key) || options.raw(key).empty(), ErrorKind::kConfig,
-                "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key, experts["kind"].get<std::string>());
+                "[{}] belongs to experts of kind low_rank, low_rank_experts or ffn_experts, not of kind {}", key,
+                experts["kind"].get<std::string>());
 }
 
 MethodEntry read_entry(const Json& json, const std::string& where) {

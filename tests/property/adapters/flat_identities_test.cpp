@@ -126,7 +126,8 @@ TEST(FlatIdentities, A_certain_main_router_is_the_host_of_its_choice) {
   mor.set("moe_gate.main.weight", main);
   nn::RoutingReport report;
   const at::NoGradGuard guard;
-  EXPECT_TRUE(near(mor.site->forward(positive, mor.ctx, report), host.site->forward(positive, host.ctx, report), kBound));
+  EXPECT_TRUE(
+      near(mor.site->forward(positive, mor.ctx, report), host.site->forward(positive, host.ctx, report), kBound));
 }
 
 TEST(FlatIdentities, Without_selection_a_mixture_is_the_mean_of_its_hosts) {

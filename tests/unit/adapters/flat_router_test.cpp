@@ -63,6 +63,30 @@ TEST(FlatRouter, A_token_without_room_keeps_the_base) {
   EXPECT_TRUE(near(none.run(), none.base(), 1e-14));
 }
 
+// More tokens than one chunk of the middle holds: chunks end with a sequence where its tokens depend on each other.
+TEST(FlatRouter, A_capacity_does_not_see_how_a_batch_is_cut) {
+  constexpr int64_t kLength = 60000, kSequences = 3;
+  FlatExperts experts("{}", R"({"kind": "switch", "expert_capacity": 10000})", R"([{"kind": "localized", "coef": 1}])");
+  const at::Tensor x = filler(0, {kSequences * kLength, kIn});
+  const auto run = [&](int64_t first, int64_t count) {
+    experts.ctx.batch = count;
+    experts.ctx.length = kLength;
+    experts.ctx.per_sequence["sample_types"] = at::zeros({count}, at::kLong);
+    experts.report = {};
+    experts.report.keep_details = true;
+    const at::NoGradGuard guard;
+    return experts.site->forward(x.narrow(0, first * kLength, count * kLength), experts.ctx, experts.report);
+  };
+  const at::Tensor all = run(0, kSequences), overflow = experts.detail("overflow");
+  EXPECT_GT(overflow.sum().item<int64_t>(), 0);
+  const at::Tensor sums = experts.report.gates.at(0).sums.at("by_sequence");
+  for (int64_t i = 0; i < kSequences; ++i) {
+    EXPECT_TRUE(near(run(i, 1), all.narrow(0, i * kLength, kLength), 1e-12));
+    EXPECT_TRUE(at::equal(experts.detail("overflow"), overflow.narrow(0, i * kLength, kLength)));
+    EXPECT_TRUE(near(experts.report.gates.at(0).sums.at("by_sequence")[0], sums[i], 1e-8));
+  }
+}
+
 TEST(FlatRouter, Noise_is_the_same_however_it_is_asked_for) {
   FlatExperts noisy("{}", R"({"kind": "noisy_top_k", "top_k": 2})");
   const at::Tensor quiet = noisy.run();
