@@ -1,5 +1,6 @@
 #include "combinations.h"
 
+#include <ostream>
 #include <set>
 
 #include "adapters/prior/table.h"
@@ -14,17 +15,18 @@ using adapters::GateKind;
 struct Example {
   std::string name;
   Json options;  // kind included
+  bool gates_sum_to_one = true;
 };
 
 struct StructureExample : Example {
   GateKind gates = GateKind::kNone;
-  bool exact_start = true, true_gradients = true;
+  bool true_gradients = true;
 };
 
 const std::vector<StructureExample>& structures() {
   static const std::vector<StructureExample> all = {
       {{"lora", {{"kind", "low_rank"}, {"r", 2}}}},
-      {{"dora", {{"kind", "low_rank"}, {"r", 2}, {"use_dora", true}}}, GateKind::kNone, true, false},
+      {{"dora", {{"kind", "low_rank"}, {"r", 2}, {"use_dora", true}}}, GateKind::kNone, false},
       {{"pissa", {{"kind", "low_rank"}, {"r", 2}, {"init_lora_weights", "pissa"}}}},
       {{"moslora", {{"kind", "low_rank"}, {"r", 2}, {"mixer", true}}}},
       {{"experts", {{"kind", "low_rank_experts"}, {"r", 2}, {"num_experts", 4}}}, GateKind::kFlat},
@@ -55,11 +57,11 @@ const std::vector<Example>& routers() {
       {"none", {{"kind", "none"}}},
       {"softmax", {{"kind", "softmax"}}},
       {"top_k", top_k},
-      {"top_p", {{"kind", "top_p"}, {"top_p", 0.7}}},
-      {"switch", {{"kind", "switch"}, {"expert_capacity", 3}}},
+      {"top_p", {{"kind", "top_p"}, {"top_p", 0.7}}, false},
+      {"switch", {{"kind", "switch"}, {"expert_capacity", 3}}, false},
       {"noisy_top_k", {{"kind", "noisy_top_k"}, {"top_k", 2}}},
       {"threshold", {{"kind", "threshold"}, {"max_threshold", 0.25}}},
-      {"entropy", {{"kind", "entropy"}}},
+      {"entropy", {{"kind", "entropy"}}, false},
       {"task", {{"kind", "task"}, {"tasks", 3}, {"task_dim", 4}}},
       {"pair_softmax", {{"kind", "pair_softmax"}}},
       {"tree_keys", {{"kind", "tree_keys"}, {"gate_dims", 3}, {"dim_downproj_x", 5}}},
@@ -98,6 +100,8 @@ bool gives(const Json& router, GateKind gates) {
 
 }  // namespace
 
+void PrintTo(const Combination& item, std::ostream* out) { *out << item.name; }
+
 std::vector<Combination> all_combinations() {
   expect_complete(adapters::kStructures, structures(), "structure");
   expect_complete(adapters::kRouters, routers(), "router");
@@ -114,7 +118,9 @@ std::vector<Combination> all_combinations() {
                        {"prior", prior.options}};
         made.fits = gives(router.options, experts.gates) &&
                     adapters::find_prior(prior.options.at("kind"), "prior").fits(experts.gates);
-        made.exact_start = experts.exact_start;
+        // The base's own block is among the experts: unless their gates sum to one, it is scaled.
+        made.neutral_start = experts.options.at("kind") != "ffn_experts" ||
+                             (router.gates_sum_to_one && prior.options.at("kind") == "none");
         made.true_gradients = experts.true_gradients;
         all.push_back(std::move(made));
       }

@@ -1,5 +1,6 @@
 // Every structure with every router and every prior: what the contract suite runs over.
 #pragma once
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,12 @@ struct Combination {
   std::string name;  // "experts__router__prior"
   Json method;       // the method part of a recipe
   bool fits = false;
-  // What its gradients promise.
-  bool exact_start = true;     // a fresh adapter changes nothing but the last bits
+  // What it promises.
+  bool neutral_start = true;   // a fresh adapter changes nothing but the last bits
   bool true_gradients = true;  // DoRA holds its row norms constant
 };
+
+void PrintTo(const Combination& item, std::ostream* out);  // its name
 
 // From the tables of the three axes: a kind without an example here is an error, so that a new one cannot be left out.
 std::vector<Combination> all_combinations();
