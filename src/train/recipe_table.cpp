@@ -103,8 +103,9 @@ std::vector<RecipeOption> make_table() {
                   "Folder, tokenizer.json or .gguf file of the tokenizer; empty: the base's own."),
       required(path_option("train_file", &R::train_file, "Training data, JSON Lines.")),
       path_option("validation_file", &R::validation_file, "Data for eval_loss, JSON Lines; empty: none."),
-      path_option("clusters_file", &R::clusters_file,
-                  "Centroids for the prior `clusters`, made by `morex cluster`; empty: made from the training prompts."),
+      path_option(
+          "clusters_file", &R::clusters_file,
+          "Centroids for the prior `clusters`, made by `morex cluster`; empty: made from the training prompts."),
       required(path_option("output_dir", &R::output_dir, "Everything the run writes goes here.")),
       data_option("data_format", &D::format,
                   "What a row is: alpaca, messages, completion, text; auto goes by the first row's keys.",
