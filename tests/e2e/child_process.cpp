@@ -26,8 +26,7 @@ namespace {
 
 }  // namespace
 
-ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::filesystem::path& log)
-    : start_(std::chrono::steady_clock::now()) {
+ChildProcess::ChildProcess(const std::vector<std::string>& arguments, const std::filesystem::path& log) {
   process_ = fork();
   if (process_ < 0) throw std::runtime_error("fork failed");
   if (process_ == 0) become(arguments, log);
@@ -42,10 +41,9 @@ ChildProcess::~ChildProcess() {
   wait();
 }
 
-bool ChildProcess::ended_by(std::chrono::microseconds moment) {
-  const auto left = start_ + moment - std::chrono::steady_clock::now();
-  const auto nanoseconds = std::max<int64_t>(0, std::chrono::nanoseconds(left).count());
-  const timespec timeout = {nanoseconds / 1'000'000'000, nanoseconds % 1'000'000'000};
+bool ChildProcess::ended_within(std::chrono::microseconds time) {
+  const int64_t microseconds = std::max<int64_t>(0, time.count());
+  const timespec timeout = {microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
   pollfd wanted = {descriptor_, POLLIN, 0};
   return ppoll(&wanted, 1, &timeout, nullptr) > 0;
 }

@@ -15,15 +15,14 @@ class ChildProcess {
   ChildProcess(const ChildProcess&) = delete;
   ChildProcess& operator=(const ChildProcess&) = delete;
 
-  // Waits for its end, at most until `moment` after the start. True: it has ended.
-  bool ended_by(std::chrono::microseconds moment);
+  // Waits for its end, at most this long. True: it has ended.
+  bool ended_within(std::chrono::microseconds time);
   void kill();
   int wait();  // its exit code, 128 + n for signal n
 
  private:
   int process_ = -1;
   int descriptor_ = -1;  // readable once the process has ended
-  std::chrono::steady_clock::time_point start_;
 };
 
 }  // namespace morex::test

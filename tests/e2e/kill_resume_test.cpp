@@ -1,6 +1,7 @@
 // Exact resume: killed at any moment and resumed, a run ends with the bytes of the undisturbed one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <map>
@@ -76,16 +77,22 @@ class Experiment {
     return duration_cast<microseconds>(steady_clock::now() - start);
   }
 
-  // True when it was still running then.
-  bool run_until(const std::string& name, microseconds moment) const {
+  // Kills the run once its metrics hold `lines` lines and `more` has passed. True when it was still running then.
+  bool run_until(const std::string& name, int64_t lines, microseconds more) const {
     ChildProcess process(command(name), folder_ / (name + ".log"));
-    if (process.ended_by(moment)) {
+    bool ended = false;
+    while (!ended && metrics_lines(name) < lines) ended = process.ended_within(microseconds(2000));
+    if (ended || process.ended_within(more)) {
       EXPECT_EQ(process.wait(), 0) << log(name);
       return false;
     }
     process.kill();
     EXPECT_EQ(process.wait(), kKilled);
     return true;
+  }
+  int64_t metrics_lines(const std::string& name) const {
+    const std::string text = content(output(name) / "metrics.jsonl");
+    return std::count(text.begin(), text.end(), '\n');
   }
 
  private:
@@ -119,15 +126,18 @@ void expect_exact_resume(const Method& method, int kills) {
   const microseconds duration = experiment.run_to_end("whole");
   const std::string expected = experiment.adapter("whole");
   ASSERT_FALSE(expected.empty());
+  const int64_t lines = experiment.metrics_lines("whole");
   int killed = 0;
   for (int i = 0; i < kills; ++i) {
-    // One moment in each slice of the run, at a random place inside.
-    const double inside = uniform_at({42, stream_id("kill." + method.name), 0}, static_cast<uint64_t>(i));
-    const double share = (i + inside) / kills;
-    const auto moment = microseconds(static_cast<int64_t>(share * static_cast<double>(duration.count())));
+    // One moment in each slice of the run, at a random line and somewhere before the next.
+    const RandomKey key{42, stream_id("kill." + method.name), static_cast<uint64_t>(i)};
+    const double share = (i + uniform_at(key, 0)) / kills;
+    const auto line = static_cast<int64_t>(share * static_cast<double>(lines - 2));
+    const auto more = microseconds(
+        static_cast<int64_t>(uniform_at(key, 1) * static_cast<double>(duration.count()) / static_cast<double>(lines)));
     const std::string name = "killed_" + std::to_string(i);
-    SCOPED_TRACE(name + " after " + std::to_string(moment.count()) + " µs of " + std::to_string(duration.count()));
-    killed += experiment.run_until(name, moment) ? 1 : 0;
+    SCOPED_TRACE(name + " after line " + std::to_string(line) + " and " + std::to_string(more.count()) + " µs");
+    killed += experiment.run_until(name, line, more) ? 1 : 0;
     experiment.run_to_end(name);
     EXPECT_TRUE(experiment.adapter(name) == expected) << experiment.log(name);
     expect_steps_once(experiment.output(name) / "metrics.jsonl");
