@@ -33,11 +33,7 @@ class FlatRouter : public Router {
     return {{flat_gates(chosen)}};
   }
   double flops() const override { return 2.0 * static_cast<double>(rows()) * static_cast<double>(d_in_); }
-  int64_t active_parameters() const override {
-    int64_t total = 0;
-    for (const TensorSpec& spec : tensors_) total += c10::multiply_integers(spec.shape);
-    return total;
-  }
+  int64_t active_parameters() const override { return count_parameters(tensors_); }
 
  private:
   int64_t experts_, d_in_;
@@ -64,6 +60,12 @@ void append_choice_tensors(const FlatChoice& choice, int64_t first, std::vector<
     if (spec.place == Place::kRoute) spec.first_row += first;
     tensors.push_back(std::move(spec));
   }
+}
+
+int64_t count_parameters(const std::vector<TensorSpec>& tensors) {
+  int64_t total = 0;
+  for (const TensorSpec& spec : tensors) total += c10::multiply_integers(spec.shape);
+  return total;
 }
 
 std::unique_ptr<Router> make_flat_router(const MakeRouter& from) {

@@ -1,6 +1,7 @@
 // A linear gate over one flat pool: pi = softmax(G·x), then a choice.
 #pragma once
 #include <memory>
+#include <vector>
 
 #include "adapters/router.h"
 
@@ -16,5 +17,8 @@ Init gate_init(const Json& options, int64_t d_in);
 
 // The router's own specifications behind `first` rows, with "moe_gate." before their names.
 void append_choice_tensors(const FlatChoice& choice, int64_t first, std::vector<TensorSpec>& tensors);
+
+// Numbers in all of the tensors.
+int64_t count_parameters(const std::vector<TensorSpec>& tensors);
 
 }  // namespace morex::adapters

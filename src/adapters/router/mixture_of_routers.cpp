@@ -34,11 +34,7 @@ class MixtureOfRouters : public Router {
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override;
   double flops() const override { return 2.0 * static_cast<double>(rows()) * static_cast<double>(d_in_); }
-  int64_t active_parameters() const override {
-    int64_t total = 0;
-    for (const TensorSpec& spec : tensors_) total += c10::multiply_integers(spec.shape);
-    return total;
-  }
+  int64_t active_parameters() const override { return count_parameters(tensors_); }
 
  private:
   int64_t sub_rows() const { return options_.routers * experts_; }

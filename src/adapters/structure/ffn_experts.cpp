@@ -7,12 +7,11 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 
-#include <cmath>
-
 #include "adapters/bank_adapter.h"
 #include "adapters/block_adapter.h"
 #include "adapters/expert_rows.h"
 #include "adapters/named_init.h"
+#include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "ops/dropout.h"
 #include "ops/frozen_linear.h"
@@ -21,9 +20,8 @@
 namespace morex::adapters {
 namespace {
 
-struct FfnOptions {
-  int64_t experts = 8, rank = 8;
-  double scale = 1.0, dropout = 0.0;
+struct FfnOptions : LoraOptions {
+  int64_t experts = 8;
   bool zero_b = true;
 };
 
@@ -225,15 +223,7 @@ std::unique_ptr<BlockAdapter> make_ffn_experts(const MakeBlock& from) {
   options.experts = json.get_or<int64_t>("num_experts", options.experts);
   MOREX_CHECK(options.experts > 0, ErrorKind::kConfig, "[experts] num_experts must be positive, got {}",
               options.experts);
-  options.rank = json.get_or<int64_t>("r", options.rank);
-  MOREX_CHECK(options.rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.mlp.module, options.rank);
-  const double alpha = json.get_or<double>("lora_alpha", 8.0);
-  MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.mlp.module);
-  options.dropout = json.get_or<double>("lora_dropout", 0.0);
-  MOREX_CHECK(options.dropout >= 0.0 && options.dropout < 1.0, ErrorKind::kConfig,
-              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.mlp.module, options.dropout);
-  const auto wide = static_cast<double>(options.rank);
-  options.scale = alpha / (json.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
+  static_cast<LoraOptions&>(options) = read_lora_options(json, from.mlp.module);
   const Json& start = json.raw("init_lora_weights");
   MOREX_CHECK(start.is_null() || start.is_boolean(), ErrorKind::kConfig,
               "[experts] init_lora_weights must be true or false for experts of kind ffn_experts, got {}",

@@ -10,9 +10,9 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
 #include <utility>
 
+#include "adapters/structure/lora_options.h"
 #include "adapters/structure/pissa.h"
 #include "adapters/structure/row_norms.h"
 #include "adapters/structure/table.h"
@@ -21,9 +21,7 @@
 namespace morex::adapters {
 namespace {
 
-struct LowRankOptions {
-  int64_t rank = 8;
-  double scale = 1.0, dropout = 0.0;
+struct LowRankOptions : LoraOptions {
   bool mixer = false, dora = false, pissa = false;
   Init a, b;
 };
@@ -141,15 +139,7 @@ std::unique_ptr<Structure> make_low_rank(const MakeStructure& from) {
   json.refuse_unknown_keys(
       {"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "use_dora", "mixer"});
   LowRankOptions options;
-  options.rank = json.get_or<int64_t>("r", 8);
-  MOREX_CHECK(options.rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.site.module, options.rank);
-  const double alpha = json.get_or<double>("lora_alpha", 8.0);
-  MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.site.module);
-  options.dropout = json.get_or<double>("lora_dropout", 0.0);
-  MOREX_CHECK(options.dropout >= 0.0 && options.dropout < 1.0, ErrorKind::kConfig,
-              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.site.module, options.dropout);
-  const auto wide = static_cast<double>(options.rank);
-  options.scale = alpha / (json.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
+  static_cast<LoraOptions&>(options) = read_lora_options(json, from.site.module);
   options.mixer = json.get_or<bool>("mixer", false);
   options.dora = json.get_or<bool>("use_dora", false);
   MOREX_CHECK(!options.dora || from.base != nullptr, ErrorKind::kConfig, "[experts] use_dora needs the base's weight");

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "base/error.h"
 
@@ -99,21 +100,15 @@ std::unique_ptr<Structure> make_low_rank_experts(const MakeStructure& from) {
   ExpertOptions made;
   made.experts = read_experts(options, from.site);
   made.shared_a = options.get_or<bool>("shared_a", false);
-  const int64_t rank = options.get_or<int64_t>("r", 8);
-  MOREX_CHECK(rank > 0, ErrorKind::kConfig, "[{}] r must be positive, got {}", from.site.module, rank);
-  made.rank = rank;
+  const LoraOptions lora = read_lora_options(options, from.site.module);
+  made.rank = lora.rank;
+  made.scale = lora.scale;
+  made.dropout = lora.dropout;
   if (options.get_or<bool>("split_rank", false)) {
-    MOREX_CHECK(rank % made.experts == 0, ErrorKind::kConfig,
-                "[experts] r must be a multiple of num_experts {} with split_rank, got {}", made.experts, rank);
-    made.rank = rank / made.experts;
+    MOREX_CHECK(lora.rank % made.experts == 0, ErrorKind::kConfig,
+                "[experts] r must be a multiple of num_experts {} with split_rank, got {}", made.experts, lora.rank);
+    made.rank = lora.rank / made.experts;
   }
-  const double alpha = options.get_or<double>("lora_alpha", 8.0);
-  MOREX_CHECK(std::isfinite(alpha), ErrorKind::kConfig, "[{}] lora_alpha must be a finite number", from.site.module);
-  const auto wide = static_cast<double>(rank);
-  made.scale = alpha / (options.get_or<bool>("use_rslora", false) ? std::sqrt(wide) : wide);
-  made.dropout = options.get_or<double>("lora_dropout", 0.0);
-  MOREX_CHECK(made.dropout >= 0.0 && made.dropout < 1.0, ErrorKind::kConfig,
-              "[{}] lora_dropout must be at least 0 and below 1, got {}", from.site.module, made.dropout);
 
   made.a = Init::kaiming(from.site.d_in);
   made.b = Init::constant(0.0);
