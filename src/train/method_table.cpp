@@ -35,7 +35,8 @@ const std::vector<OptionRow>& method_rows() {
        "Who chooses. kind: none; for experts of kind low_rank_experts and ffn_experts softmax, top_k (top_k, "
        "renormalise), top_p (top_p, temperature), switch (expert_capacity), noisy_top_k (top_k), threshold "
        "(max_threshold: learned, or threshold: constant), entropy (top_p, keep_top_k, entropy_threshold, "
-       "entropy_type, entropy_index, entropy_eps), each with init_std, or task (tasks, task_dim); pair_softmax "
+       "entropy_type, entropy_index, entropy_eps), each with init_std, or task (tasks, task_dim; no data file gives "
+       "task ids yet); pair_softmax "
        "(top_k); tree_keys (gate, gate_dims, gate_activation, dim_downproj_x); or mixture_of_routers around one of "
        "them (router, num_routers, combine, weighting, select, main_top_n)."},
       {"prior", "mapping", "{\"kind\":\"none\"}",
@@ -43,7 +44,8 @@ const std::vector<OptionRow>& method_rows() {
        "use_scores): the prompt's similarity to centroids, see clusters_file."},
       {"losses", "list of mappings", "by method",
        "Losses on the routing, each {kind: balance, coef: 0.01, scope: site | layer | model}. kind: balance "
-       "(padding: false, normalised: false), main_balance (the same), importance (padding), localized (delta: 0.1), "
+       "(padding: false, normalised: false), main_balance (the same), importance (padding), localized (delta: 0.1; no "
+       "data file gives sample types yet), "
        "z (padding) or entropy (padding, entropy_type, entropy_index, entropy_eps)."},
       {"adapters", "list of mappings", "null",
        "Several methods for different targets, each with the keys above; replaces them."},

@@ -34,8 +34,11 @@ class TaskRouter : public Router {
 Gates TaskRouter::route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                         const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const {
   const auto found = rows.ctx.per_sequence.find("task_ids");
-  MOREX_CHECK(found != rows.ctx.per_sequence.end() && found->second.numel() == rows.ctx.batch, ErrorKind::kConfig,
-              "[router] kind task needs task_ids, one for each of the {} sequences of the batch", rows.ctx.batch);
+  MOREX_CHECK(
+      found != rows.ctx.per_sequence.end() && found->second.numel() == rows.ctx.batch, ErrorKind::kConfig,
+      "[router] kind task needs task_ids, one for each of the {} sequences of the batch. Hint: no data file gives "
+      "them yet, only a program that uses the library can; choose another router",
+      rows.ctx.batch);
   const at::Tensor ids = found->second.reshape({-1}).to(u.device(), at::kLong);  // [B]
   MOREX_CHECK(ids.numel() == 0 || (ids.min().item<int64_t>() >= 0 && ids.max().item<int64_t>() <= tasks_),
               ErrorKind::kConfig, "[router] task_ids must be at least 0 and at most tasks, {}, got {} to {}", tasks_,
