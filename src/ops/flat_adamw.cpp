@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "ops/chunks.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -39,8 +40,8 @@ UpdateFactors<T> factors_of(const AdamWSegment& segment, const AdamWOptions& opt
 }
 
 template <typename T>
-void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, int64_t n,
-            const UpdateFactors<T>& f) {
+[[gnu::always_inline]] inline void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,
+                                          int64_t n, const UpdateFactors<T>& f) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T value = p[i] * f.keep;
@@ -52,10 +53,17 @@ void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restri
 }
 
 template <typename T>
-double sum_of_squares(const T* x, int64_t n) {
+[[gnu::always_inline]] inline double squares_of(const T* x, int64_t n) {
   double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+template <typename T>
+double sum_of_squares(const T* x, int64_t n) {
+  double sum = 0.0;
+  in_vectors([&]() __attribute__((always_inline)) { sum = squares_of(x, n); });
   return sum;
 }
 
@@ -102,7 +110,9 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
     }
     for_chunks(static_cast<int64_t>(pieces.size()), 1, [&](int64_t index, int64_t) {
       const Piece& c = pieces[static_cast<size_t>(index)];
-      update<scalar_t>(p + c.begin, g + c.begin, m + c.begin, v + c.begin, c.size, *c.factors);
+      in_vectors([&]() __attribute__((always_inline)) {
+        update<scalar_t>(p + c.begin, g + c.begin, m + c.begin, v + c.begin, c.size, *c.factors);
+      });
     });
   });
 }
