@@ -3,8 +3,9 @@ morex_add_test(NAME adapters_golden_test LABEL golden TORCH LINK morex_adapters
   SOURCES ${adapter_cases} golden/adapters/method_layer_test.cpp golden/adapters/pissa_layer_test.cpp golden/adapters/counts_test.cpp)
 morex_add_test(NAME adapters_model_golden_test LABEL golden TORCH NOT_SANITIZED LINK morex_adapters morex_models
   SOURCES golden/adapters/recipe_of_case.cpp golden/adapters/flat_recipes.cpp golden/adapters/ffn_recipes.cpp golden/adapters/training_run.cpp golden/models/model_runs.cpp
-          golden/adapters/method_model_test.cpp golden/adapters/peft_adapter_test.cpp
-          golden/adapters/adapter_bad_test.cpp)
+          golden/adapters/method_model_test.cpp golden/adapters/peft_adapter_test.cpp)
+morex_add_test(NAME adapters_bad_test LABEL golden TORCH LINK morex_adapters morex_models
+  SOURCES golden/adapters/adapter_bad_test.cpp)
 morex_add_test(NAME adapters_property_test LABEL property TORCH LINK morex_adapters
   SOURCES golden/adapters/one_site.cpp property/adapters/tree_reference.cpp property/adapters/random_tree.cpp
           property/adapters/tree_property.cpp property/adapters/flat_identities_test.cpp
