@@ -69,7 +69,8 @@ void add_prompt_options(Command command, ModelArguments& arguments) {
                  "Vectors of the data's rows for the adapter's clusters, .npy or .safetensors");
 }
 
-LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer) {
+LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer,
+                 bool reads_prompts) {
   train::Recipe recipe;
   recipe.dtype = arguments.dtype;
   recipe.device = arguments.device;
@@ -86,7 +87,7 @@ LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& war
                                                 runtime.parameter_dtype(), runtime.device, warnings);
     loaded.adapter->attach();
   }
-  read_sequences(loaded, arguments, warnings);
+  if (reads_prompts) read_sequences(loaded, arguments, warnings);
   return loaded;
 }
 

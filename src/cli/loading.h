@@ -37,8 +37,10 @@ struct LoadedModel {
 };
 
 // Loads all, the base in the type that training would choose, and sets the number of threads (0: all cores).
-// `need_tokenizer` false: a model without tokenizer files gets none. Throws what the loaders throw.
-LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer = true);
+// `need_tokenizer` false: a model without tokenizer files gets none. `reads_prompts` false: nothing will run that must
+// know prompts, so an adapter's clusters may lie anywhere. Throws what the loaders throw.
+LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& warnings, bool need_tokenizer = true,
+                 bool reads_prompts = true);
 
 // Whether the model at `path` (a folder or a .gguf file) brings a tokenizer.
 bool has_tokenizer(const std::filesystem::path& path);

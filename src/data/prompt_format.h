@@ -14,7 +14,7 @@ Format choose_format(const std::string& name, const Json& row, const std::string
 
 struct PromptResponse {
   std::string prompt, response;
-  std::string question;  // what is asked, without the template
+  std::string question{};  // what is asked, without the template
 };
 
 // alpaca: instruction and optional input in Alpaca's template, output. completion: prompt, completion or response.

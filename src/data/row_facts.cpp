@@ -19,7 +19,7 @@ const Json& wanted(const Json& row, const std::string& column, const char* optio
 }
 
 std::string task_in(const Json& value, const std::string& column, const std::string& where) {
-  if (value.is_number_unsigned()) return std::to_string(value.get<uint64_t>());
+  if (value.is_number_integer() && value >= 0) return std::to_string(value.get<int64_t>());
   MOREX_CHECK(value.is_string() && !value.get_ref<const std::string&>().empty(), ErrorKind::kData,
               "[{}] column '{}' must be a task's name or its number, got {}", where, column, shown(value));
   return value.get<std::string>();
@@ -38,7 +38,7 @@ void read_columns(const Json& row, const DatasetOptions& options, const std::str
   }
   if (!options.wants_sample_type) return;
   const Json& type = wanted(row, options.sample_type_column, "sample_type_column", where);
-  MOREX_CHECK(type.is_number_unsigned() && type.get<uint64_t>() <= 1, ErrorKind::kData,
+  MOREX_CHECK(type.is_number_integer() && (type == 0 || type == 1), ErrorKind::kData,
               "[{}] column '{}' must be 0 or 1, got {}", where, options.sample_type_column, shown(type));
   facts.sample_type = type.get<int64_t>();
 }

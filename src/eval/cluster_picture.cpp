@@ -111,7 +111,7 @@ std::string cluster_picture(const ClusterSet& set, const at::Tensor& points, con
   const Frame frame(xy);
   const std::vector<Placed> prompts = frame.place(xy), centres = frame.place(project(plane, set.centroids));
   const size_t clusters = set.sizes.size();
-  const double height = std::max(kTop + kPlot + kMargin, kTop + static_cast<double>(clusters) * kLine + kMargin);
+  const double height = std::max(kTop + kPlot + kMargin, kTop + static_cast<double>(clusters + 1) * kLine + kMargin);
 
   std::string svg = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" "
@@ -136,23 +136,30 @@ std::string cluster_picture(const ClusterSet& set, const at::Tensor& points, con
                            mark(k, prompts[i].x, prompts[i].y, size), k, beginning(texts[i], 200));
     svg += "</g>\n";
   }
+  const double badge = clusters > 12 ? 7.5 : 9.0;
   for (size_t k = 0; k < clusters; ++k) {
     if (set.sizes[k] == 0) continue;
     svg += fmt::format(
-        "<g pointer-events=\"none\"><circle cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"10\" fill=\"#fff\" "
-        "fill-opacity=\"0.85\" stroke=\"{2}\" stroke-width=\"1.6\"/><text x=\"{0:.1f}\" y=\"{3:.1f}\" "
-        "font-size=\"11\" font-weight=\"600\" text-anchor=\"middle\" fill=\"#222\">{4}</text></g>\n",
-        centres[k].x, centres[k].y, colour(k), centres[k].y + 4, k);
+        "<g pointer-events=\"none\"><circle cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"{2}\" fill=\"#fff\" "
+        "fill-opacity=\"0.8\" stroke=\"{3}\" stroke-width=\"1.6\"/><text x=\"{0:.1f}\" y=\"{4:.1f}\" "
+        "font-size=\"{5}\" font-weight=\"600\" text-anchor=\"middle\" fill=\"#222\">{6}</text></g>\n",
+        centres[k].x, centres[k].y, badge, colour(k), centres[k].y + 0.4 * badge, badge + 1, k);
   }
-  for (size_t k = 0; k < clusters; ++k) {
-    const double y = kTop + (static_cast<double>(k) + 0.5) * kLine;
-    const std::string nearest = k < set.nearest.size() && !set.nearest[k].empty() ? set.nearest[k].front() : "";
+  const auto legend = [&](double y, const std::string& number, const std::string& size_of, const std::string& nearest,
+                          const char* look) {
     svg += fmt::format(
-        "<g><title>{}</title><path d=\"{}\" fill=\"{}\"/><text x=\"{}\" y=\"{:.1f}\" font-weight=\"600\" "
-        "fill=\"#222\">{}</text><text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\" fill=\"#666\">{}</text>"
-        "<text x=\"{}\" y=\"{:.1f}\" fill=\"#444\">{}</text></g>\n",
-        beginning(nearest, 200), mark(k, kLegend + 8, y, 6), colour(k), kLegend + 24, y + 4.5, k, kLegend + 86, y + 4.5,
-        set.sizes[k], kLegend + 100, y + 4.5, beginning(nearest, 48));
+        "<g fill=\"{}\"><text x=\"{}\" y=\"{:.1f}\" font-weight=\"600\">{}</text>"
+        "<text x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text><text x=\"{}\" y=\"{:.1f}\">{}</text>",
+        look, kLegend + 22, y + 4.5, number, kLegend + 94, y + 4.5, size_of, kLegend + 108, y + 4.5, nearest);
+  };
+  legend(kTop + 0.5 * kLine, "", "prompts", "nearest to the centre", "#888");
+  svg += "</g>\n";
+  for (size_t k = 0; k < clusters; ++k) {
+    const double y = kTop + (static_cast<double>(k) + 1.5) * kLine;
+    const std::string nearest = k < set.nearest.size() && !set.nearest[k].empty() ? set.nearest[k].front() : "";
+    legend(y, std::to_string(k), std::to_string(set.sizes[k]), beginning(nearest, 46), "#333");
+    svg += fmt::format("<path d=\"{}\" fill=\"{}\"/><title>{}</title></g>\n", mark(k, kLegend + 8, y, 6), colour(k),
+                       beginning(nearest, 200));
   }
   return svg + "</svg>\n";
 }

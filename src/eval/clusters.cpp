@@ -147,13 +147,17 @@ void check_probe(const Clusters& clusters, const Embedder& embedder, const std::
 
 }  // namespace
 
-void check_clusters(const Clusters& clusters, const std::vector<int64_t>& counts, const Embedder& embedder,
-                    const std::string& where) {
+void check_counts(const Clusters& clusters, const std::vector<int64_t>& counts, const std::string& where) {
   for (const int64_t count : counts)
     MOREX_CHECK(clusters.find(count) != nullptr, ErrorKind::kFormat,
                 "[{}] there must be a set of {} centroids, one for each gate, there is none. Hint: `morex cluster "
                 "--clusters {}`",
                 where, count, count);
+}
+
+void check_clusters(const Clusters& clusters, const std::vector<int64_t>& counts, const Embedder& embedder,
+                    const std::string& where) {
+  check_counts(clusters, counts, where);
   const EmbedderIdentity &made = clusters.embedder, &now = embedder.identity();
   const bool given = made.kind == "vectors" && now.kind != "base";
   MOREX_CHECK(given || (made.kind == now.kind && made.digest == now.digest), ErrorKind::kFormat,

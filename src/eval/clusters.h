@@ -66,7 +66,9 @@ double mean_silhouette(const ClusterSet& set);  // over all prompts
 void save_clusters(const std::filesystem::path& path, const Clusters& clusters);
 // Throws Error(kFormat) naming the file and what is wrong with it.
 Clusters load_clusters(const std::filesystem::path& path);
-// Throws Error(kFormat) unless there is a set for each of `counts` and the vectors are this embedder's. Given vectors
+// Throws Error(kFormat) unless there is a set for each of `counts`.
+void check_counts(const Clusters& clusters, const std::vector<int64_t>& counts, const std::string& where);
+// The same, and throws Error(kFormat) unless the vectors are this embedder's. Given vectors
 // stand for themselves: the vectors of other data, of the same width, are taken for the same embedder's, an encoder is
 // when it gives the probe's vector.
 void check_clusters(const Clusters& clusters, const std::vector<int64_t>& counts, const Embedder& embedder,

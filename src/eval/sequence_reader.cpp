@@ -20,8 +20,8 @@ void SequenceReader::read(const std::vector<nn::Prompt>& prompts, nn::BatchConte
   if (needs_.tasks) {
     std::vector<int64_t> ids;
     for (const nn::Prompt& prompt : prompts) {
-      const std::string where =
-          prompt.facts.row < 0 ? "task" : fmt::format("task of row {} of the data", prompt.facts.row + 1);
+      const int64_t row = prompt.facts.row;
+      const std::string where = row < 0 ? "--task" : fmt::format("row {} of the data, without --task", row + 1);
       ids.push_back(needs_.tasks->id_of(prompt.facts.task, where, ErrorKind::kData));
     }
     ctx.per_sequence["task_ids"] = at::tensor(ids, at::kLong).to(device_);  // [B]

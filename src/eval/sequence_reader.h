@@ -1,6 +1,6 @@
 // Puts all that an adapter must know of a sequence into the context.
 #pragma once
-#include <ATen/core/Device.h>
+#include <ATen/core/Tensor.h>
 
 #include <memory>
 #include <vector>

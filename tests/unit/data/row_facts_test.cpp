@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "data/batch.h"
 #include "data/packing.h"
+#include "data/prompt_format.h"
 #include "data/questions.h"
 #include "support/paths.h"
 #include "unit/data/letter_tokenizer.h"

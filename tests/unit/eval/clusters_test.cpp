@@ -180,7 +180,9 @@ TEST(Clusters, A_file_reads_back_as_it_was_written) {
     EXPECT_EQ(read.seed, 5U);
     EXPECT_TRUE(same_bits(read.mean, written.mean));
     EXPECT_EQ(read.probe.defined(), std::string(kind) == "vectors");
-    if (read.probe.defined()) EXPECT_TRUE(same_bits(read.probe, written.probe));
+    if (read.probe.defined()) {
+      EXPECT_TRUE(same_bits(read.probe, written.probe));
+    }
     EXPECT_EQ(read.probe_text, written.probe_text);
     for (const int64_t count : {2, 4}) {
       const eval::ClusterSet *a = read.find(count), *b = written.find(count);
@@ -276,8 +278,7 @@ TEST(ClusterReader, A_prompt_scores_the_same_in_every_batch) {
       body();
     });
   };
-  const eval::Clusters clusters =
-      eval::make_clusters(at::stack(embeddings, 0), texts(3), base()->identity(), options);
+  const eval::Clusters clusters = eval::make_clusters(at::stack(embeddings, 0), texts(3), base()->identity(), options);
   const eval::ClusterReader reader(base(), clusters, at::kCPU);
   nn::BatchContext together, alone;
   reader.read(prompts, together);

@@ -58,7 +58,9 @@ TEST_F(TinyLlama, RowsStopAtTheirOwnEnd) {
   EXPECT_EQ(stopped[1], std::vector<int64_t>(free[1].begin(), other == free[1].end() ? other : other + 1));
 }
 
-TEST_F(TinyLlama, AnEmptyPromptIsRefused) { EXPECT_THROW(generate_batch(*model_, {nn::Prompt(std::vector<int64_t>())}, {}), Error); }
+TEST_F(TinyLlama, AnEmptyPromptIsRefused) {
+  EXPECT_THROW(generate_batch(*model_, {nn::Prompt(std::vector<int64_t>())}, {}), Error);
+}
 
 TEST_F(TinyLlama, CountsAnswersThatAreEqualAfterTrimming) {
   const auto folder = test::scratch_dir("exact_match");

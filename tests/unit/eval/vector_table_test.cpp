@@ -70,7 +70,8 @@ class VectorFiles : public testing::Test {
 };
 
 TEST_F(VectorFiles, A_row_has_the_vector_of_its_number_at_length_one) {
-  const eval::VectorTable table({{save("a.safetensors", six_), rows(3)}, {save_npy(six_.neg().slice(0, 0, 2)), rows(2)}});
+  const eval::VectorTable table(
+      {{save("a.safetensors", six_), rows(3)}, {save_npy(six_.neg().slice(0, 0, 2)), rows(2)}});
   EXPECT_EQ(table.identity().kind, "vectors");
   EXPECT_EQ(table.identity().width, 2);
   EXPECT_TRUE(near(table.embed(prompt(0, 2)), six_[2] / six_[2].norm(), 1e-12));
@@ -85,8 +86,7 @@ TEST_F(VectorFiles, Half_precision_is_read_too) {
 
 TEST_F(VectorFiles, A_prompt_of_no_row_is_refused) {
   const eval::VectorTable table({{save("a.safetensors", six_), rows(3)}});
-  for (const auto& [file, row] : std::vector<std::pair<int64_t, int64_t>>{{0, -1}, {0, 3}, {1, 0}})
-    try {
+  for (const auto& [file, row] : std::vector<std::pair<int64_t, int64_t>>{{0, -1}, {0, 3}, {1, 0}}) try {
       table.embed(prompt(file, row));
       FAIL() << file << row;
     } catch (const Error& error) {

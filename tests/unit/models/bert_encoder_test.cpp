@@ -10,6 +10,7 @@
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -166,7 +167,9 @@ fs::path with_tensors(const std::function<void(std::map<std::string, at::Tensor>
 TEST(BertEncoder, Damaged_weights_are_refused_with_their_name) {
   const std::string name = "encoder.layer.1.output.dense.weight";
   EXPECT_NE(refusal(with_tensors([&](auto& tensors) { tensors.erase(name); })).find(name), std::string::npos);
-  EXPECT_NE(refusal(with_tensors([&](auto& tensors) { tensors[name] = at::zeros({3, 3}); })).find(name),
+  EXPECT_NE(refusal(with_tensors([&](auto& tensors) {
+              tensors[name] = at::zeros({3, 3});
+            })).find(name),
             std::string::npos);
   EXPECT_NE(refusal(with_tensors([&](auto& tensors) { tensors[name][0][0] = std::nan(""); })).find(name),
             std::string::npos);
