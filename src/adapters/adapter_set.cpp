@@ -66,7 +66,7 @@ class AdapterSetImpl : public AdapterSet {
     write_adapter(folder, config_, store_, base);
   }
   std::vector<SiteCost> costs() const override;
-  std::vector<int64_t> cluster_counts() const override;
+  nn::SequenceNeeds sequence_needs() const override;
   std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const override;
   std::string why_not_mergeable() const override;
   void merge_into_base() override;
@@ -269,13 +269,25 @@ std::vector<SiteCost> AdapterSetImpl::costs() const {
   return costs;
 }
 
-std::vector<int64_t> AdapterSetImpl::cluster_counts() const {
+nn::SequenceNeeds AdapterSetImpl::sequence_needs() const {
+  nn::SequenceNeeds needs;
   std::set<int64_t> counts;
+  const auto add = [&](const Router& router, const Prior& prior, const std::string& module) {
+    counts.insert(prior.clusters());
+    const nn::TaskTable* tasks = router.tasks();
+    if (tasks == nullptr) return;
+    if (!needs.tasks) needs.tasks = *tasks;
+    MOREX_CHECK(*needs.tasks == *tasks, ErrorKind::kConfig,
+                "[router] all routers of kind task must have the same tasks and task_names, that of {} differs",
+                module);
+  };
   for (const auto& bank : banks_)
-    for (const BankSite& site : bank->sites()) counts.insert(site.prior->clusters());
-  for (const auto& block : blocks_) counts.insert(block->prior().clusters());
+    for (const BankSite& site : bank->sites()) add(*site.router, *site.prior, site.site.module);
+  for (const auto& block : blocks_) add(block->router(), block->prior(), block->site().module);
   counts.erase(0);
-  return {counts.begin(), counts.end()};
+  needs.clusters.assign(counts.begin(), counts.end());
+  for (const MethodEntry& entry : entries_) needs.sample_types = needs.sample_types || needs_sample_types(entry);
+  return needs;
 }
 
 std::unique_ptr<AdapterSet> AdapterSetImpl::on_original_base(Warnings& warnings) const {

@@ -13,6 +13,7 @@
 #include "base/warnings.h"
 #include "nn/parameter_store.h"
 #include "nn/routing_report.h"
+#include "nn/sequence_needs.h"
 #include "nn/slots.h"
 
 namespace morex::adapters {
@@ -59,8 +60,7 @@ class AdapterSet {
   virtual void save(const std::filesystem::path& folder, const BaseIdentity& base) const = 0;
   virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
-  // The numbers of cluster scores that its sites need of every sequence, each once, ascending.
-  virtual std::vector<int64_t> cluster_counts() const = 0;
+  virtual nn::SequenceNeeds sequence_needs() const = 0;
 
   // The same update on the base as it is, for everybody who does not know that an adapter moved it: PiSSA becomes LoRA
   // of twice the rank, everything else is copied. Not attached. Throws Error(kConfig) when the base was never moved.

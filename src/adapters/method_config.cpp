@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "adapters/presets.h"
+#include "adapters/router.h"
 #include "base/strings.h"
 
 namespace morex::adapters {
@@ -130,6 +131,21 @@ std::vector<MethodEntry> read_method(const Json& method) {
               list.dump());
   for (size_t i = 0; i < list.size(); ++i) entries.push_back(read_entry(list[i], fmt::format("adapters[{}]", i)));
   return entries;
+}
+
+bool needs_tasks(const MethodEntry& entry) { return find_router(kind_of(entry.router, "router"), "router").by_task; }
+
+bool needs_sample_types(const MethodEntry& entry) {
+  return std::any_of(entry.losses.begin(), entry.losses.end(),
+                     [](const GateLoss& loss) { return loss.kind == "localized"; });
+}
+
+Json with_task_names(const Json& method, const std::vector<std::string>& names) {
+  if (names.empty()) return method;
+  std::vector<MethodEntry> entries = read_method(method);
+  for (MethodEntry& entry : entries)
+    if (needs_tasks(entry) && !entry.router.contains("task_names")) entry.router["task_names"] = names;
+  return method_to_json(entries);
 }
 
 Json method_to_json(const std::vector<MethodEntry>& entries) {

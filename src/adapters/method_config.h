@@ -26,6 +26,11 @@ struct MethodEntry {
 // Flat keys, or a list under `adapters`; presets are spelled out. Throws Error(kConfig): unknown keys with the nearest
 // name, keys of another structure.
 std::vector<MethodEntry> read_method(const Json& method);
+// What rows of data must say of themselves: whether a router goes by the task, whether a loss by the sample's type.
+bool needs_tasks(const MethodEntry& entry);
+bool needs_sample_types(const MethodEntry& entry);
+// Gives every router of kind task that has none of its own these task_names. Spells presets out.
+Json with_task_names(const Json& method, const std::vector<std::string>& names);
 Json method_to_json(const std::vector<MethodEntry>& entries);
 
 }  // namespace morex::adapters

@@ -14,6 +14,7 @@
 #include "cli/output.h"
 #include "data/dataset.h"
 #include "eval/loss.h"
+#include "eval/prompts.h"
 #include "eval/tasks.h"
 
 namespace morex::cli {
@@ -25,7 +26,7 @@ namespace {
 struct EvalOptions {
   ModelArguments model;
   eval::TaskOptions tasks;
-  std::string data_dir, output, loss_file;
+  std::string data_dir, output, loss_file, task_column = "task";
   data::DatasetOptions data;
   int64_t loss_batch_size = 8;
   bool json = false;
@@ -53,6 +54,8 @@ class TaskProgress {
 OrderedJson evaluate_tasks(const EvalOptions& options, const LoadedModel& loaded, Warnings& warnings, bool quiet) {
   eval::TaskOptions tasks = options.tasks;
   tasks.data_dir = options.data_dir;
+  tasks.task = options.model.task;
+  if (loaded.by_task) tasks.task_column = options.task_column;
   if (!options.output.empty()) tasks.samples_file = fs::path(options.output).replace_extension(".samples.jsonl");
   TaskProgress progress(quiet);
   const Json result = eval::run_tasks(*loaded.model, *loaded.tokenizer, tasks, warnings, std::ref(progress));
@@ -61,7 +64,13 @@ OrderedJson evaluate_tasks(const EvalOptions& options, const LoadedModel& loaded
 }
 
 OrderedJson evaluate_file(const EvalOptions& options, const LoadedModel& loaded, Warnings& warnings, bool quiet) {
-  const data::Dataset dataset = data::load_dataset(options.loss_file, *loaded.tokenizer, options.data, warnings);
+  data::DatasetOptions rows = options.data;
+  rows.wants_task = loaded.by_task;
+  rows.task_column = options.task_column;
+  rows.fixed_task = options.model.task;
+  const data::Dataset dataset = data::load_dataset(options.loss_file, *loaded.tokenizer, rows, warnings);
+  if (const auto tasks = loaded.by_task ? loaded.adapter->sequence_needs().tasks : std::nullopt)
+    eval::check_tasks(dataset.examples, *tasks, options.loss_file, options.task_column);
   Progress progress("loss", static_cast<int64_t>(dataset.examples.size()), quiet);
   const int64_t pad = loaded.tokenizer->pad_id().value_or(0);
   const eval::LossResult loss = eval::evaluate_loss(*loaded.model, dataset.examples, options.loss_batch_size, pad,
@@ -120,11 +129,25 @@ void check_task_names(const eval::TaskOptions& options) {
   }
 }
 
+// The one data file whose rows given vectors can belong to.
+std::string data_of_embeddings(const EvalOptions& options) {
+  if (options.model.embeddings.empty()) return "";
+  const bool one = options.tasks.tasks.size() + (options.loss_file.empty() ? 0 : 1) == 1 &&
+                   options.tasks.tasks != std::vector<std::string>{"all"};
+  MOREX_CHECK(one, ErrorKind::kConfig, "--embeddings belong to the rows of one file: one task, or --loss alone");
+  if (!options.loss_file.empty()) return options.loss_file;
+  eval::TaskOptions tasks = options.tasks;
+  tasks.data_dir = options.data_dir;
+  return eval::task_data_file(tasks, options.tasks.tasks.front()).string();
+}
+
 void run(const EvalOptions& options, const Globals& globals) {
   check_arguments(options);
   check_task_names(options.tasks);
   Warnings warnings = globals.make_warnings();
-  const LoadedModel loaded = load(options.model, globals.threads, warnings);
+  ModelArguments model = options.model;
+  model.embeddings_data = data_of_embeddings(options);
+  const LoadedModel loaded = load(model, globals.threads, warnings);
   OrderedJson report = OrderedJson::object();
   if (!options.tasks.tasks.empty()) report = evaluate_tasks(options, loaded, warnings, globals.quiet);
   report["model"] = options.model.model;
@@ -142,6 +165,9 @@ void add_eval(Command program, Globals& globals) {
   const auto options = std::make_shared<EvalOptions>();
   Command command = program.subcommand("eval", "Score a model on tasks, or its loss on a file");
   add_model_options(command, options->model);
+  add_prompt_options(command, options->model);
+  command.option("--task-column", options->task_column, "Column with a row's task, where --task names none")
+      .show_default();
   command.option("--tasks", options->tasks.tasks, "Tasks: a,b").delimiter(',');
   command.option("--protocol", options->tasks.protocol, "Rules of prompting and scoring").show_default();
   command.option("--data", options->data_dir, "Folder with {task}.jsonl in the original columns");

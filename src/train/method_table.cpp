@@ -35,18 +35,18 @@ const std::vector<OptionRow>& method_rows() {
        "Who chooses. kind: none; for experts of kind low_rank_experts and ffn_experts softmax, top_k (top_k, "
        "renormalise), top_p (top_p, temperature), switch (expert_capacity), noisy_top_k (top_k), threshold "
        "(max_threshold: learned, or threshold: constant), entropy (top_p, keep_top_k, entropy_threshold, "
-       "entropy_type, entropy_index, entropy_eps), each with init_std, or task (tasks, task_dim; no data file gives "
-       "task ids yet); pair_softmax "
-       "(top_k); tree_keys (gate, gate_dims, gate_activation, dim_downproj_x); or mixture_of_routers around one of "
+       "entropy_type, entropy_index, entropy_eps), each with init_std, or task (tasks, task_names: those of "
+       "the data, task_dim), which goes by task_column; pair_softmax (top_k); tree_keys (gate, gate_dims, "
+       "gate_activation, dim_downproj_x); or mixture_of_routers around one of "
        "them (router, num_routers, combine, weighting, select, main_top_n)."},
       {"prior", "mapping", "{\"kind\":\"none\"}",
        "What is known before routing. kind: none, or clusters (token_coefficient, task_coefficient, gate_scale, top_k, "
-       "use_scores): the prompt's similarity to centroids, see clusters_file."},
+       "use_scores): the prompt's similarity to centroids, see clusters_file and "
+       "encoder_name_or_path."},
       {"losses", "list of mappings", "by method",
        "Losses on the routing, each {kind: balance, coef: 0.01, scope: site | layer | model}. kind: balance "
-       "(padding: false, normalised: false), main_balance (the same), importance (padding), localized (delta: 0.1; no "
-       "data file gives sample types yet), "
-       "z (padding) or entropy (padding, entropy_type, entropy_index, entropy_eps)."},
+       "(padding: false, normalised: false), main_balance (the same), importance (padding), localized (delta: 0.1), "
+       "which goes by sample_type_column, z (padding) or entropy (padding, entropy_type, entropy_index, entropy_eps)."},
       {"adapters", "list of mappings", "null",
        "Several methods for different targets, each with the keys above; replaces them."},
   };

@@ -60,7 +60,7 @@ struct Adapted {
     ctx.step = step;
     ctx.per_sequence["task_ids"] = at::arange(kRows, at::kLong);
     ctx.per_sequence["sample_types"] = at::arange(kRows, at::kLong);
-    for (const int64_t count : set->cluster_counts())
+    for (const int64_t count : set->sequence_needs().clusters)
       ctx.per_sequence["cluster_scores." + std::to_string(count)] =
           at::linspace(0.1, 0.9, kRows * count, parameter_dtype()).view({kRows, count});
     return ctx;

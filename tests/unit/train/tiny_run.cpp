@@ -34,6 +34,18 @@ TinyRun::TinyRun(const std::string& name, int64_t rows) : folder_(scratch_dir("t
   write_rows(folder_ / "valid.jsonl", 4, 2);
 }
 
+void TinyRun::add_columns(const std::function<Json(int64_t)>& columns) const {
+  for (const char* file : {"train.jsonl", "valid.jsonl"}) {
+    std::string text;
+    int64_t number = 0;
+    for (Json row : lines(folder_ / file)) {
+      row.update(columns(number++));
+      text += row.dump() + "\n";
+    }
+    write_text_file(folder_ / file, text);
+  }
+}
+
 Json TinyRun::recipe(const std::string& output, const Json& more) const {
   Json recipe = {{"model_name_or_path", tiny_base().string()},
                  {"train_file", (folder_ / "train.jsonl").string()},
