@@ -28,6 +28,8 @@ class AdapterTrainable final : public Trainable {
   }
   fs::path parameter_file(const fs::path& folder) const override { return folder / "adapter_model.safetensors"; }
 
+  const adapters::AdapterSet* adapter_set() const override { return set_.get(); }
+
   std::vector<int64_t> cluster_counts() const override { return set_->cluster_counts(); }
   void keep_clusters(const eval::Clusters& clusters) override { clusters_ = clusters; }
 
@@ -44,6 +46,7 @@ class AdapterTrainable final : public Trainable {
     return {{"trainable_parameters", trainable},
             {"active_parameters", active},
             {"bytes", static_cast<int64_t>(parameters().parameter_count() * parameters().values().element_size())},
+            {"training_bytes", static_cast<int64_t>(4 * parameters().size() * parameters().values().element_size())},
             {"flops_per_token", flops},
             {"sparse_flops_per_token", sparse_flops},
             {"routing_flops_per_token", routing_flops}};

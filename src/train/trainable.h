@@ -33,6 +33,8 @@ class Trainable {
   // The file that save() put the parameters into.
   virtual std::filesystem::path parameter_file(const std::filesystem::path& folder) const = 0;
 
+  virtual const adapters::AdapterSet* adapter_set() const { return nullptr; }  // null: every weight is trained
+
   // Cluster scores that the method needs of every sequence (AdapterSet::cluster_counts), and the centroids they come
   // from, which save() writes beside the adapter from then on.
   virtual std::vector<int64_t> cluster_counts() const { return {}; }
