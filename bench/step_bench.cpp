@@ -121,7 +121,7 @@ int run(int argc, char** argv) {
   const std::string name = argv[2], like = "lora_like:";
   recipe.method = name.starts_with(like) ? lora_like(find_method(name.substr(like.size())), *model) : find_method(name);
   const auto trainable = train::make_trainable(recipe, runtime, *model, warnings);
-  const EvenPrompts prompts(trainable->cluster_counts());
+  const EvenPrompts prompts(trainable->sequence_needs().clusters);
   model->set_prompt_reader(&prompts);
   train::Optimizer optimizer(trainable->parameters(), recipe);
   const std::vector<data::Batch> window = {fixed_batch(rows, length, model->config().vocab_size)};

@@ -8,8 +8,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 ALLOWED = {  # folder -> folders it may include, besides itself
     "base": "", "io": "base", "text": "base io", "data": "base io text", "ops": "base", "nn": "base io ops",
     "models": "base io ops nn", "adapters": "base io ops nn", "eval": "base io text data ops nn models adapters",
+    "report": "base io text data ops nn models adapters eval",
     "train": "base io text data ops nn models adapters eval",
-    "cli": "base io text data ops nn models adapters eval train"}
+    "cli": "base io text data ops nn models adapters eval report train"}
 WITHOUT_TORCH = {"base", "io", "text", "data"}
 FORBIDDEN = ("torch/torch.h", "torch/extension.h", "torch/all.h", "torch/types.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s+[<"]([^">]+)[">]', re.M)

@@ -15,4 +15,4 @@ morex_add_test(NAME adapters_test LABEL unit TORCH LINK morex_adapters
           unit/adapters/targets_test.cpp unit/adapters/adapter_files_test.cpp unit/adapters/bank_adapter_test.cpp
           unit/adapters/gate_losses_test.cpp unit/adapters/flat_router_test.cpp unit/adapters/official_names_test.cpp unit/adapters/lora_variants_test.cpp
           unit/adapters/ffn_experts_test.cpp unit/adapters/allocation_test.cpp
-          unit/adapters/trex_test.cpp unit/adapters/clusters_prior_test.cpp)
+          unit/adapters/trex_test.cpp unit/adapters/clusters_prior_test.cpp unit/adapters/routing_statistics_test.cpp)

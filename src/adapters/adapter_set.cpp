@@ -8,9 +8,11 @@
 #include <set>
 
 #include "adapters/adapter_files.h"
+#include "adapters/expert_similarity.h"
 #include "adapters/make_site.h"
 #include "adapters/plain_entry.h"
 #include "adapters/structure/pissa.h"
+#include "adapters/tally_gates.h"
 #include "base/strings.h"
 
 namespace morex::adapters {
@@ -67,11 +69,15 @@ class AdapterSetImpl : public AdapterSet {
   }
   std::vector<SiteCost> costs() const override;
   nn::SequenceNeeds sequence_needs() const override;
+  std::vector<RoutedSite> routed_sites() const override;
+  std::vector<nn::RoutedGate> routed_gates() const override;
+  std::vector<at::Tensor> expert_cosines() const override;
   std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const override;
   std::string why_not_mergeable() const override;
   void merge_into_base() override;
 
  private:
+  void add_routed(const Site& site, const GateShape& shape, std::vector<RoutedSite>& sites) const;
   void add_block(nn::Mlp& mlp, Warnings& warnings);
   void add_group(nn::LinearGroup& group, Warnings& warnings);
   void take_moved_bases();
@@ -267,6 +273,48 @@ std::vector<SiteCost> AdapterSetImpl::costs() const {
                      block->router().flops()});
   }
   return costs;
+}
+
+void AdapterSetImpl::add_routed(const Site& site, const GateShape& shape, std::vector<RoutedSite>& sites) const {
+  if (shape.kind == GateKind::kNone) return;
+  const MethodEntry& entry = entries_[entry_of_.at(site.module)];
+  const auto kind = [](const Json& axis) { return axis.at("kind").get<std::string>(); };
+  sites.push_back(
+      {site.module, site.layer, shape, entry.name, kind(entry.experts), kind(entry.router), kind(entry.prior)});
+}
+
+std::vector<RoutedSite> AdapterSetImpl::routed_sites() const {
+  std::vector<RoutedSite> sites;
+  for (const auto& bank : banks_)
+    for (const BankSite& site : bank->sites()) add_routed(site.site, site.structure->gates(), sites);
+  for (const auto& block : blocks_) add_routed(block->site(), block->gates(), sites);
+  return sites;
+}
+
+std::vector<nn::RoutedGate> AdapterSetImpl::routed_gates() const {
+  std::vector<nn::RoutedGate> gates;
+  for (const RoutedSite& site : routed_sites()) append_routed_gates(site.shape, site.module, site.layer, gates);
+  return gates;
+}
+
+std::vector<at::Tensor> AdapterSetImpl::expert_cosines() const {
+  const at::NoGradGuard guard;
+  std::vector<at::Tensor> all;
+  const auto add = [&all](const at::Tensor& products) {
+    all.push_back(products.defined() ? cosines_of(products) : at::Tensor());
+  };
+  for (const auto& bank : banks_) {
+    for (size_t s = 0; s < bank->sites().size(); ++s) {
+      const Structure& structure = *bank->sites()[s].structure;
+      std::vector<nn::RoutedGate> gates;
+      append_routed_gates(structure.gates(), "", 0, gates);
+      if (gates.empty()) continue;
+      const SiteTensors tensors = bank->tensors(s);
+      for (const nn::RoutedGate& gate : gates) add(structure.expert_products(tensors, gate.level));
+    }
+  }
+  for (const auto& block : blocks_) add(block->expert_products());
+  return all;
 }
 
 nn::SequenceNeeds AdapterSetImpl::sequence_needs() const {

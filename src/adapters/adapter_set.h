@@ -9,10 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "adapters/routed_site.h"
 #include "base/json.h"
 #include "base/warnings.h"
 #include "nn/parameter_store.h"
 #include "nn/routing_report.h"
+#include "nn/routing_tally.h"
 #include "nn/sequence_needs.h"
 #include "nn/slots.h"
 
@@ -61,6 +63,13 @@ class AdapterSet {
   virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
   virtual nn::SequenceNeeds sequence_needs() const = 0;
+
+  // The sites with gates, and their gates in the same order, levels from the bottom.
+  virtual std::vector<RoutedSite> routed_sites() const = 0;
+  virtual std::vector<nn::RoutedGate> routed_gates() const = 0;
+  // For each of routed_gates() the cosines between its experts' updates, [E, E] float64 on the CPU (NaN where an update
+  // is zero); undefined for experts that are not low-rank updates.
+  virtual std::vector<at::Tensor> expert_cosines() const = 0;
 
   // The same update on the base as it is, for everybody who does not know that an adapter moved it: PiSSA becomes LoRA
   // of twice the rank, everything else is copied. Not attached. Throws Error(kConfig) when the base was never moved.

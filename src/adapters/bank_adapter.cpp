@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "adapters/mix_node.h"
+#include "adapters/tally_gates.h"
 #include "base/random.h"
 #include "ops/dropout.h"
 #include "ops/low_rank.h"
@@ -189,10 +190,11 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
   const auto collected = std::make_shared<Collected>();
   const bool details = report.keep_details;
   const at::Tensor mask = token_mask(*ctx, store_->dtype());
-  const bool report_gates = ctx->phase != nn::Phase::kDecode || details;
+  nn::RoutingTally* const tally = report.tally;
+  const bool report_gates = ctx->phase != nn::Phase::kDecode || details || tally != nullptr;
 
   const auto body = std::make_shared<const MixBody>(
-      [&site, ctx, collected, counts, is_defined, mask, details, report_gates](
+      [&site, ctx, collected, counts, is_defined, mask, details, tally, report_gates](
           const std::vector<at::Tensor>& rows, const std::vector<at::Tensor>& tensors, int64_t first, bool recording) {
         std::vector<at::Tensor> all;
         for (size_t i = 0, next = 0; i < is_defined.size(); ++i)
@@ -203,6 +205,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
 
         Recorder recorder;
         recorder.keep_details = details && recording;
+        recorder.keep_distributions = tally != nullptr && recording;
         recorder.needs = &site.needs;
         const int64_t count = rows[0].size(0);
         const TokenRows tokens{*ctx,
@@ -213,6 +216,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
                                report_gates ? &recorder : nullptr};
         Gates gates = site.router->route(rows[1], router_own, *site.prior, prior_own, tokens);
         gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
+        if (recorder.keep_distributions) tally_gates(gates, recorder, tokens, *tally);
         MixResult result;
         // The middle runs in the precision of the adapter's tensors, not of the base.
         result.z = site.structure->mix(rows[0].to(rows[1].scalar_type()), gates, structure_own, tokens);

@@ -20,6 +20,8 @@ class BlockAdapter : public nn::MlpAdapter {
 
   virtual int64_t parameter_count() const = 0;
   virtual StructureCost cost() const = 0;
+  virtual GateShape gates() const = 0;
+  virtual at::Tensor expert_products() const = 0;  // [E, E], as in Structure
   virtual const Router& router() const = 0;
   virtual const Prior& prior() const = 0;
   virtual std::string why_not_mergeable() const = 0;

@@ -25,8 +25,8 @@ class Router {
   virtual bool dense() const = 0;  // fills every gate
 
   // u [T, Q] in float32 (float64 in float64), the router rows' product without bias -> gates of the shape given to
-  // make(). `own` as in Structure::mix. Sums for the losses go to rows.recorder, level by level. Deterministic: runs
-  // again in the backward pass and must choose the same.
+  // make(). `own` as in Structure::mix. Sums for the losses go to rows.recorder, level by level, and what it chose from
+  // to record_distribution(). Deterministic: runs again in the backward pass and must choose the same.
   virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                       const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
   virtual bool whole_sequences() const { return false; }          // rows of one sequence depend on each other

@@ -12,6 +12,10 @@ Init Init::kaiming(int64_t fan_in) {
   return uniform(-bound, bound);
 }
 
+void record_distribution(const at::Tensor& pi, int64_t level, const TokenRows& rows) {
+  if (rows.recorder != nullptr && rows.recorder->keep_distributions) rows.recorder->distributions[level] = pi.detach();
+}
+
 at::Tensor sequence_numbers(const TokenRows& rows, at::Device device) {
   return at::arange(rows.first, rows.first + rows.count, at::TensorOptions().dtype(at::kLong).device(device))
       .floor_divide(rows.ctx.length);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -59,14 +60,16 @@ struct LossNeeds {
   std::optional<EntropyForm> entropy;  // of the entropy loss; empty: the router's own
 };
 
-// Collects what routing leaves behind: the sums of the losses and, when asked for, details per token.
+// Collects what routing leaves behind: the sums of the losses and, when asked for, details per token and the
+// distributions that routers choose from.
 struct Recorder {
-  bool keep_details = false;
+  bool keep_details = false, keep_distributions = false;
   const LossNeeds* needs = nullptr;  // null: everything
   bool wants(const std::string& kind) const { return needs == nullptr || needs->kinds.contains(kind); }
 
   std::vector<nn::GateReport> gates;
   std::vector<std::pair<std::string, at::Tensor>> details;  // "level0.ids" -> [rows, …]
+  std::map<int64_t, at::Tensor> distributions;              // by level: [rows · parents, E]
 };
 
 // Consecutive tokens of one site in one step.
@@ -77,6 +80,9 @@ struct TokenRows {
   at::Tensor mask;               // [count] 1 = real token, in the gates' dtype; undefined: all real
   Recorder* recorder = nullptr;  // null: nobody asks
 };
+
+// For a router to say, level by level, what it chose from: pi [rows · parents, E], each row sums to 1.
+void record_distribution(const at::Tensor& pi, int64_t level, const TokenRows& rows);
 
 // [count] int64: the sequence each row belongs to.
 at::Tensor sequence_numbers(const TokenRows& rows, at::Device device);

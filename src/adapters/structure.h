@@ -56,6 +56,9 @@ class Structure {
   virtual bool moves_base() const { return false; }
   virtual at::Tensor moved_base(const SiteTensors& /*start*/, const nn::LinearMember& /*base*/) const { return {}; }
 
+  // Inner products of the updates of a level's experts, [E, E] (pairs: of all pairs); undefined: it has no experts.
+  virtual at::Tensor expert_products(const SiteTensors& /*tensors*/, int64_t /*level*/) const { return {}; }
+
   virtual double dropout() const { return 0.0; }  // on the input of the down rows; the router never sees it
   virtual StructureCost cost(const Site& site) const = 0;
   // "" when the update is one matrix, else the reason it is not.

@@ -33,6 +33,7 @@ void add_inspect_model(Command inspect, Globals& globals);
 void add_inspect_adapter(Command inspect, Globals& globals);
 void add_inspect_data(Command inspect, Globals& globals);
 void add_inspect_memory(Command inspect, Globals& globals);
+void add_inspect_routing(Command inspect, Globals& globals);
 void add_inspect_config_reference(Command inspect, Globals& globals);
 
 }  // namespace morex::cli

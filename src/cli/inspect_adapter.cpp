@@ -8,10 +8,14 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <regex>
 
 #include "adapters/adapter_set.h"
 #include "base/error.h"
+#include "base/progress.h"
+#include "base/strings.h"
+#include "cli/adapter_tax.h"
 #include "cli/command.h"
 #include "cli/loading.h"
 #include "cli/options.h"
@@ -19,6 +23,7 @@
 #include "cli/recipe_input.h"
 #include "eval/clusters.h"
 #include "models/causal_lm.h"
+#include "train/tax.h"
 
 namespace morex::cli {
 
@@ -28,7 +33,8 @@ struct InspectAdapterOptions {
   ModelArguments model;
   std::string recipe;
   std::vector<std::string> words;  // the adapter's folder, or the recipe's overrides
-  bool check = false, sites = false, json = false;
+  bool check = false, sites = false, tax = false, json = false;
+  train::TaxOptions tax_options;
 };
 
 struct Totals {
@@ -84,6 +90,7 @@ OrderedJson report_of(const std::vector<adapters::SiteCost>& costs, models::Caus
   }
   const int64_t base = base_parameters(model);
   return {{"trainable", totals.trainable},
+          {"bytes", totals.trainable * static_cast<int64_t>(sizeof(float))},
           {"active", totals.active},
           {"base_parameters", base},
           {"trainable_share", base > 0 ? static_cast<double>(totals.trainable) / static_cast<double>(base) : 0.0},
@@ -98,6 +105,7 @@ void print_text(const OrderedJson& report, const std::vector<adapters::SiteCost>
   const auto both = [](int64_t n) { return fmt::format("{} ({})", with_thousands(n), in_millions(n)); };
   fmt::print("{}", aligned_pairs({
                        {"trainable parameters", both(trainable)},
+                       {"adapter in float32", format_bytes(static_cast<double>(report["bytes"].get<int64_t>()))},
                        {"active per token", both(active)},
                        {"base parameters", both(report["base_parameters"].get<int64_t>())},
                        {"trainable / base", fmt::format("{:.3f} %", 100 * report["trainable_share"].get<double>())},
@@ -144,11 +152,34 @@ void check_forward(const models::CausalLm& model, const nn::SequenceNeeds& needs
               "[{}] the model's output with this adapter must be finite, got NaN or infinity", adapter);
 }
 
+// A recipe's adapter, fresh, on the base's weights.
+LoadedModel load_for_tax(InspectAdapterOptions& options, int64_t threads, Warnings& warnings) {
+  const Json method = read_partial_recipe(options.recipe, options.words).method;
+  LoadedModel loaded = load(options.model, threads, warnings, /*need_tokenizer=*/false);
+  const at::ScalarType dtype = loaded.model->dtype() == at::kDouble ? at::kDouble : at::kFloat;
+  loaded.adapter = adapters::AdapterSet::create(method, loaded.model->slots(), dtype, loaded.model->device(), warnings);
+  loaded.adapter->initialize(0);
+  return loaded;
+}
+
 void run(InspectAdapterOptions options, const Globals& globals) {
   Warnings warnings = globals.make_warnings();
   OrderedJson report;
   std::vector<adapters::SiteCost> costs;
-  if (!options.recipe.empty()) {
+  std::optional<train::Tax> tax;
+  const auto measure = [&](const LoadedModel& loaded) {
+    Progress progress("measuring", train::tax_rounds(options.tax_options), globals.quiet);
+    tax = train::measure_tax(*loaded.model, *loaded.adapter, costs.front().method, options.tax_options, warnings,
+                             [&progress](int64_t done) { progress.update(done); });
+    progress.finish();
+    report["tax"] = tax_to_json(*tax, options.tax_options);
+  };
+  if (!options.recipe.empty() && options.tax) {
+    const LoadedModel loaded = load_for_tax(options, globals.threads, warnings);
+    costs = loaded.adapter->costs();
+    report = report_of(costs, *loaded.model);
+    measure(loaded);
+  } else if (!options.recipe.empty()) {
     const Json method = read_partial_recipe(options.recipe, options.words).method;
     const auto model = models::make_meta_model(models::load_model_config(options.model.model, warnings));
     costs = adapters::AdapterSet::create(method, model->slots(), at::kFloat, at::kMeta, warnings)->costs();
@@ -165,10 +196,12 @@ void run(InspectAdapterOptions options, const Globals& globals) {
       check_forward(*loaded.model, loaded.adapter->sequence_needs(), options.model.adapter);
       report["check"] = "ok";
     }
+    if (options.tax) measure(loaded);
   }
   report["warnings"] = warnings.messages();
   if (options.json) return print_json(report);
   print_text(report, costs, options.sites);
+  if (tax) print_tax(*tax, options.tax_options);
   if (options.check) fmt::print("\ncheck: ok\n");
 }
 
@@ -185,6 +218,21 @@ void add_inspect_adapter(Command inspect, Globals& globals) {
       .choices({"auto", "float32", "bfloat16", "float64"});
   command.flag("--check", options->check, "Load everything as training would and run it once");
   command.flag("--sites", options->sites, "One row per site instead of one per kind of module");
+  const Option tax = command.flag("--tax", options->tax,
+                                  "Measure milliseconds, memory and FLOPs of training, prefill and decoding over the "
+                                  "bare base and over LoRA of equal size; needs the base's weights");
+  command.option("--batch-size", options->tax_options.rows, "Of --tax: sequences of a micro-batch")
+      .range(1, 1 << 16)
+      .show_default()
+      .needs(tax);
+  command.option("--length", options->tax_options.length, "Of --tax: tokens of a sequence")
+      .range(2, 1 << 20)
+      .show_default()
+      .needs(tax);
+  command.option("--rounds", options->tax_options.rounds, "Of --tax: how often each variant is timed, in turns")
+      .range(1, 1000)
+      .show_default()
+      .needs(tax);
   command.flag("--json", options->json, "Print JSON");
   command.on_chosen([options, &globals] { globals.action = [options, &globals] { run(*options, globals); }; });
 }

@@ -9,6 +9,8 @@
 
 namespace morex::nn {
 
+class RoutingTally;
+
 // One gate of one site (a tree has one per level).
 struct GateReport {
   std::string site;   // module path
@@ -24,6 +26,7 @@ struct GateReport {
 
 struct RoutingReport {
   std::vector<GateReport> gates;
+  RoutingTally* tally = nullptr;  // counts what the gates do; null: nobody asks
   // Per-token details (ids, scores …) by "SITE.NAME", filled only when asked for (inspection, tests).
   bool keep_details = false;
   std::map<std::string, at::Tensor> details;

@@ -2,38 +2,69 @@
 
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
-#include <chrono>
+#include <memory>
 
-#include "train/device_batch.h"
+#include "train/phase_work.h"
+#include "train/tax.h"
 
 namespace morex::train {
 namespace {
 
+constexpr int64_t kMostRounds = 5;
+constexpr double kMilliseconds = 10e3;  // no further round behind this
+
 double forward_ms(const models::CausalLm& model, const DeviceBatch& batch) {
-  const auto start = std::chrono::steady_clock::now();
-  const at::NoGradGuard no_gradients;
-  nn::RoutingReport report;
-  model.hidden(batch.ids, batch.ctx, report).sum().item<double>();  // waits for the device
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return milliseconds(model, [&] {
+    const at::NoGradGuard no_gradients;
+    nn::BatchContext ctx = batch.ctx;
+    ctx.phase = nn::Phase::kPrefill;
+    nn::RoutingReport report;
+    model.hidden(batch.ids, ctx, report);
+  });
+}
+
+double train_ms(const models::CausalLm& model, nn::ParameterStore& store, const AuxiliaryLoss& auxiliary,
+                const DeviceBatch& batch) {
+  return milliseconds(model, [&] { train_pass(model, store, auxiliary, batch); });
 }
 
 }  // namespace
 
-Json measure_cost(const models::CausalLm& model, Trainable& trainable, const data::Batch& batch) {
+Json measure_cost(models::CausalLm& model, Trainable& trainable, const data::Batch& batch, Warnings& warnings) {
   Json cost = trainable.cost();
-  DeviceBatch on_device = put_on_device(batch, model);
-  on_device.ctx.phase = nn::Phase::kPrefill;
-  double with_adapter = forward_ms(model, on_device), base = 0;
-  const bool has_base = trainable.without([&] {
-    base = forward_ms(model, on_device);
-    base = std::min(base, forward_ms(model, on_device));
-  });
-  if (!has_base) return cost;
-  with_adapter = std::min(with_adapter, forward_ms(model, on_device));
-  cost["forward_ms"] = with_adapter;
-  cost["base_forward_ms"] = base;
-  cost["extra_forward_ms"] = with_adapter - base;
+  if (trainable.adapter_set() == nullptr) return cost;
+  const DeviceBatch on_device = put_on_device(batch, model);
+  const auto least = [&] {
+    std::unique_ptr<adapters::AdapterSet> made;
+    trainable.without([&] { made = least_adapter(model, *trainable.adapter_set(), warnings); });
+    return made;
+  }();
+  std::vector<double> forward, train, base_forward, base_train;
+  double spent = 0;
+  for (int64_t round = 0; round < kMostRounds && spent < kMilliseconds; ++round) {
+    forward.push_back(forward_ms(model, on_device));
+    train.push_back(train_ms(
+        model, trainable.parameters(), [&](const auto& report) { return trainable.auxiliary_loss(report); },
+        on_device));
+    trainable.without([&] {
+      base_forward.push_back(forward_ms(model, on_device));
+      least->attach();
+      base_train.push_back(train_ms(
+          model, least->parameters(), [](const auto&) { return at::Tensor(); }, on_device));
+      least->detach();
+    });
+    spent += forward.back() + train.back() + base_forward.back() + base_train.back();
+  }
+  cost["rows"] = batch.rows;
+  cost["length"] = batch.length;
+  const auto add = [&cost](const std::string& name, const std::vector<double>& ms, const std::vector<double>& base_ms) {
+    const double measured = spread_of(ms).median, base = spread_of(base_ms).median;
+    cost[name + "_ms"] = measured;
+    cost["base_" + name + "_ms"] = base;
+    cost["extra_" + name + "_ms"] = measured - base;
+  };
+  add("forward", forward, base_forward);
+  add("train", train, base_train);
   return cost;
 }
 

@@ -35,7 +35,8 @@ std::string first_bad_tensor(const models::CausalLm& model, const nn::ParameterS
 }  // namespace
 
 StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainable,
-                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step) {
+                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step,
+                              nn::RoutingTally* tally) {
   StepSums sums;
   for (const data::Batch& batch : window) {
     sums.supervised += batch.supervised();
@@ -49,9 +50,11 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
     batch.ctx.step = step;
     batch.ctx.micro_step = static_cast<int64_t>(micro);
     nn::RoutingReport report;
+    report.tally = tally;
     const at::Tensor h = model.hidden(batch.ids, batch.ctx, report).index_select(0, batch.rows);  // [N, D]
     const at::Tensor nll = model.loss_sum(h, batch.targets, batch.ctx, report);                   // []
     const at::Tensor auxiliary = trainable.auxiliary_loss(report);                                // [] or undefined
+    if (tally != nullptr) tally->flush();
     at::Tensor total = nll / static_cast<double>(sums.supervised);
     const double share = static_cast<double>(window[micro].tokens()) / static_cast<double>(sums.tokens);
     if (auxiliary.defined()) total = total + auxiliary * share;

@@ -7,6 +7,7 @@
 #include "base/warnings.h"
 #include "data/batch.h"
 #include "models/causal_lm.h"
+#include "nn/routing_tally.h"
 #include "train/trainable.h"
 
 namespace morex::train {
@@ -22,9 +23,11 @@ struct StepSums {
 // Leaves in the store the gradient of  Σ nll / (supervised tokens of the window) + Σ_micro auxiliary · (its share of
 // the window's real tokens), and returns the sums. The result does not depend, beyond rounding, on how the examples
 // are cut into micro-batches. Each micro-batch's graph is freed before the next one runs. `step` counts updates done
-// before. Throws Error(kNumeric) naming step, micro-batch and the first tensor that is not finite.
+// before; `tally`, when given, counts what the gates do. Throws Error(kNumeric) naming step, micro-batch and the first
+// tensor that is not finite.
 StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainable,
-                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step);
+                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step,
+                              nn::RoutingTally* tally = nullptr);
 
 // Norm of all gradients before clipping to max_norm (0: no clipping). Throws Error(kNumeric) naming the first leaf
 // whose gradient is not finite.

@@ -162,8 +162,8 @@ std::vector<RecipeOption> make_table() {
       option("warmup_steps", &R::warmup_steps, "The same as a number of steps; give one of the two.", result,
              at_least(0)),
 
-      option("logging_steps", &R::logging_steps, "Steps between lines of metrics.jsonl; 0: the last step only.", none,
-             at_least(0)),
+      option("logging_steps", &R::logging_steps,
+             "Steps between lines of metrics.jsonl and routing.jsonl; 0: the last step only.", none, at_least(0)),
       option("eval_steps", &R::eval_steps, "Steps between evaluations; 0: at the end only.", none, at_least(0)),
       option("save_steps", &R::save_steps, "Steps between checkpoints; 0: at the end only.", none, at_least(0)),
       option("save_total_limit", &R::save_total_limit,

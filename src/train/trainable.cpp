@@ -32,6 +32,7 @@ class AdapterTrainable final : public Trainable {
   fs::path parameter_file(const fs::path& folder) const override { return folder / "adapter_model.safetensors"; }
 
   nn::SequenceNeeds sequence_needs() const override { return set_->sequence_needs(); }
+  const adapters::AdapterSet* adapter_set() const override { return set_.get(); }
   void keep_clusters(const eval::Clusters& clusters) override { clusters_ = clusters; }
 
   Json cost() const override {
@@ -47,6 +48,7 @@ class AdapterTrainable final : public Trainable {
     return {{"trainable_parameters", trainable},
             {"active_parameters", active},
             {"bytes", static_cast<int64_t>(parameters().parameter_count() * parameters().values().element_size())},
+            {"training_bytes", static_cast<int64_t>(4 * parameters().size() * parameters().values().element_size())},
             {"flops_per_token", flops},
             {"sparse_flops_per_token", sparse_flops},
             {"routing_flops_per_token", routing_flops}};

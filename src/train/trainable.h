@@ -35,6 +35,8 @@ class Trainable {
   // The file that save() put the parameters into.
   virtual std::filesystem::path parameter_file(const std::filesystem::path& folder) const = 0;
 
+  virtual const adapters::AdapterSet* adapter_set() const { return nullptr; }  // null: every weight is trained
+
   // What the method needs to know of every sequence; and the centroids that cluster scores come from, which save()
   // writes beside the adapter from then on.
   virtual nn::SequenceNeeds sequence_needs() const { return {}; }

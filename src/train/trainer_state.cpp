@@ -78,11 +78,11 @@ TrainerState state_from_json(const Json& json, const std::string& where) {
 }
 
 void save_state(const fs::path& folder, const TrainerState& state, const nn::ParameterStore& store,
-                const Optimizer& optimizer) {
-  nn::save_tensors(
-      folder / kBuffers,
-      {{"values", store.values()}, {"exp_avg", optimizer.exp_avg()}, {"exp_avg_sq", optimizer.exp_avg_sq()}},
-      {{"layout", layout_digest(store)}});
+                const Optimizer& optimizer, const at::Tensor& routing) {
+  std::vector<std::pair<std::string, at::Tensor>> tensors = {
+      {"values", store.values()}, {"exp_avg", optimizer.exp_avg()}, {"exp_avg_sq", optimizer.exp_avg_sq()}};
+  if (routing.defined()) tensors.emplace_back("routing", routing);
+  nn::save_tensors(folder / kBuffers, tensors, {{"layout", layout_digest(store)}});
   write_text_file(folder / kState, state_to_json(state).dump(2) + "\n");
 }
 
@@ -92,11 +92,13 @@ TrainerState load_state(const fs::path& folder) {
   return state_from_json(read_json_file(path), path.string());
 }
 
-void load_buffers(const fs::path& folder, nn::ParameterStore& store, const Optimizer& optimizer) {
+void load_buffers(const fs::path& folder, nn::ParameterStore& store, const Optimizer& optimizer,
+                  const at::Tensor& routing) {
   const io::SafetensorsFile file = open_buffers(folder, store);
   load_tensor(file, "values", store.values());
   load_tensor(file, "exp_avg", optimizer.exp_avg());
   load_tensor(file, "exp_avg_sq", optimizer.exp_avg_sq());
+  if (routing.defined()) load_tensor(file, "routing", routing);
 }
 
 void load_values(const fs::path& folder, nn::ParameterStore& store) {

@@ -32,13 +32,16 @@ struct TrainerState {
 Json state_to_json(const TrainerState& state);
 TrainerState state_from_json(const Json& json, const std::string& where);
 
-// Writes optimizer.safetensors and trainer_state.json into the folder.
+// Writes optimizer.safetensors and trainer_state.json into the folder. `routing`: the tally's sums since the last
+// metrics line, undefined where nothing is routed.
 void save_state(const std::filesystem::path& folder, const TrainerState& state, const nn::ParameterStore& store,
-                const Optimizer& optimizer);
+                const Optimizer& optimizer, const at::Tensor& routing = {});
 // Throws Error(kFormat) when a file is missing, damaged, or no part of a checkpoint.
 TrainerState load_state(const std::filesystem::path& folder);
-// Fills values and moments, bit for bit. Throws Error(kFormat) for another layout or dtype.
-void load_buffers(const std::filesystem::path& folder, nn::ParameterStore& store, const Optimizer& optimizer);
+// Fills values, moments and, where it is defined, `routing`, bit for bit. Throws Error(kFormat) for another layout or
+// dtype.
+void load_buffers(const std::filesystem::path& folder, nn::ParameterStore& store, const Optimizer& optimizer,
+                  const at::Tensor& routing = {});
 // Fills the values only (the best checkpoint at the end).
 void load_values(const std::filesystem::path& folder, nn::ParameterStore& store);
 

@@ -9,6 +9,7 @@
 #include "base/system.h"
 #include "train/cost.h"
 #include "train/output_folder.h"
+#include "train/routing_log.h"
 #include "train/run_identity.h"
 #include "train/sequence_inputs.h"
 
@@ -70,6 +71,8 @@ void TrainingRun::load_inputs() {
   check_ids(evaluation_->validation().examples, model_->config(), warnings_);
   trainable_ = make_trainable(recipe_, runtime_, *model_, warnings_, task_names_of(dataset_.examples));
   check_sequence_inputs(recipe_, trainable_->sequence_needs(), dataset_.examples, evaluation_->validation().examples);
+  if (const adapters::AdapterSet* set = trainable_->adapter_set(); set != nullptr && !set->routed_sites().empty())
+    tally_ = std::make_unique<nn::RoutingTally>(set->routed_gates());
   source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
   optimizer_ = std::make_unique<Optimizer>(trainable_->parameters(), recipe_);
   schedule_ = make_schedule(recipe_, source_->total_steps(recipe_));
@@ -97,14 +100,15 @@ void TrainingRun::open_output() {
                 "[recipe] resume_from_checkpoint must be a folder or auto, got '{}'", from);
     resume(from);
   }
-  log_ = std::make_unique<RunLog>(output, state_.step, !recipe_.sample_prompts.empty(), recipe_.report_to_tensorboard);
+  const RunLogParts parts{!recipe_.sample_prompts.empty(), tally_ != nullptr, recipe_.report_to_tensorboard};
+  log_ = std::make_unique<RunLog>(output, state_.step, parts);
   write_run_json(nullptr);
 }
 
 void TrainingRun::resume(const fs::path& checkpoint) {
   TrainerState loaded = load_state(checkpoint);
   check_same_run(loaded.identity, state_.identity, checkpoint.string(), warnings_);
-  load_buffers(checkpoint, trainable_->parameters(), *optimizer_);
+  load_buffers(checkpoint, trainable_->parameters(), *optimizer_, routing_sums());
   loaded.identity = state_.identity;
   state_ = std::move(loaded);
   started_at_step_ = state_.step;
@@ -177,7 +181,7 @@ TrainResult TrainingRun::run() {
                {"tokens_per_second", result.tokens_per_second},
                {"peak_memory_bytes", result.peak_memory_bytes},
                {"best_step", state_.best_step},
-               {"cost", measure_cost(*model_, *trainable_, source_->window(0).front())}};
+               {"cost", measure_cost(*model_, *trainable_, source_->window(0).front(), warnings_)}};
   if (!evaluation_->validation().examples.empty()) json["eval_loss"] = result.eval_loss;
   write_run_json(json);
   return result;
@@ -186,7 +190,8 @@ TrainResult TrainingRun::run() {
 void TrainingRun::train_step() {
   const auto start = std::chrono::steady_clock::now();
   const int64_t step = state_.step;  // updates done before
-  const StepSums sums = accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step);
+  const StepSums sums =
+      accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step, tally_.get());
   nn::ParameterStore& store = trainable_->parameters();
   const double norm = checked_clip(store, recipe_.max_grad_norm, step);
   const double learning_rate = schedule_.rate(step);
@@ -223,10 +228,21 @@ void TrainingRun::log_step(double learning_rate, double grad_norm) {
       {"seconds", state_.seconds},
       {"peak_memory_bytes", peak_rss_bytes()}};
   if (state_.auxiliary_sum != 0) line["aux_loss"] = state_.auxiliary_sum / steps;
+  if (tally_) log_routing(line);
   log_->metrics(line);
   state_.loss_sum = state_.auxiliary_sum = state_.seconds_since_log = 0;
   state_.loss_steps = state_.tokens_since_log = 0;
 }
+
+void TrainingRun::log_routing(Json& metrics) {
+  RoutingLog routing = describe_routing(*tally_, trainable_->adapter_set()->expert_cosines());
+  metrics.update(routing.metrics);
+  routing.line["step"] = state_.step;
+  log_->routing(routing.line, routing.scalars);
+  tally_->clear();
+}
+
+at::Tensor TrainingRun::routing_sums() const { return tally_ ? tally_->sums() : at::Tensor(); }
 
 bool TrainingRun::evaluate() {
   const EvaluationResult result = evaluation_->run([this] {
@@ -258,7 +274,7 @@ void TrainingRun::save_checkpoint() {
   checkpoints_.save(state_.step, [this](const fs::path& folder) {
     trainable_->save(folder);
     verify_saved(*trainable_, folder);
-    save_state(folder, state_, trainable_->parameters(), *optimizer_);
+    save_state(folder, state_, trainable_->parameters(), *optimizer_, routing_sums());
   });
   checkpoints_.rotate(state_.step, state_.best_step);
 }

@@ -41,6 +41,8 @@ class TrainingRun {
 
   void train_step();
   void log_step(double learning_rate, double grad_norm);
+  void log_routing(Json& metrics);
+  at::Tensor routing_sums() const;  // undefined: nothing is routed
   // True when the evaluation found a new best.
   bool evaluate();
   void save_checkpoint();
@@ -63,6 +65,7 @@ class TrainingRun {
   std::unique_ptr<Optimizer> optimizer_;
   Schedule schedule_;
   GradientWatch watch_;
+  std::unique_ptr<nn::RoutingTally> tally_;  // since the last metrics line; null: nothing is routed
   CheckpointFolder checkpoints_;
   TrainerState state_;
   int64_t started_at_step_ = 0;

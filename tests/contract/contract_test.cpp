@@ -170,6 +170,29 @@ void expect_token_by_token(const Combination& item) {
   EXPECT_LE(largest(first - two.narrow(0, kLength, 1)), 1e-10);
 }
 
+// Whoever looks at the routing sees every gate: what was chosen, from what, and how alike the experts are.
+void expect_visible_routing(const Combination& item) {
+  Adapted adapted(item.method, at::kDouble);
+  adapted.randomise();
+  nn::RoutingTally tally(adapted.set->routed_gates());
+  const at::NoGradGuard guard;
+  nn::RoutingReport report;
+  report.tally = &tally;
+  adapted.model->hidden(ids(), adapted.context(0), report);
+  tally.flush();
+  for (const nn::GateNumbers& gate : tally.numbers()) {
+    EXPECT_GE(gate.rows, kRows * kLength);
+    for (const double entropy : {gate.entropy, gate.entropy_after}) EXPECT_TRUE(entropy >= 0 && entropy < 1 + 1e-6);
+  }
+  const std::vector<at::Tensor> cosines = adapted.set->expert_cosines();
+  ASSERT_EQ(cosines.size(), tally.gates().size());
+  for (size_t i = 0; i < cosines.size(); ++i) {
+    ASSERT_EQ(cosines[i].size(0), tally.gates()[i].experts);
+    EXPECT_LE(largest(cosines[i].diagonal() - 1.0), 1e-9);
+    EXPECT_LE(largest(cosines[i] - cosines[i].t()), 1e-9);
+  }
+}
+
 void expect_exact_resume(const Combination& item) {
   const fs::path folder = scratch_dir("contract_" + item.name);
   const Adapted whole(item.method, at::kFloat);
@@ -221,6 +244,7 @@ TEST_P(Contract, Holds) {
   expect_gradients(item);
   expect_token_by_token(item);
   expect_mergeable_or_refused(item);
+  expect_visible_routing(item);
   expect_bfloat16_close(item);
   expect_exact_resume(item);
   if (item.method["router"]["kind"] != "none" && item.method["router"]["kind"] != "task") {

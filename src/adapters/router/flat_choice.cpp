@@ -119,6 +119,7 @@ void add_sum(nn::GateReport& gate, const std::string& kind, const std::string& n
 
 void report_flat(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& logits, const TokenRows& rows) {
   if (rows.recorder == nullptr) return;
+  record_distribution(pi, 0, rows);
   Recorder& recorder = *rows.recorder;
   nn::GateReport gate;
   const auto add = [&](const char* kind, const char* name, const at::Tensor& values) {

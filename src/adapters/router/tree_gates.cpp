@@ -48,6 +48,7 @@ LevelGates choose_switch(const TreeGateInput& input, int64_t tokens, const Token
   const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
   const Top chosen = stable_top(pi, input.active);
   const at::Tensor weights = input.active > 1 ? chosen.values / chosen.values.sum(1, true) : chosen.values;
+  record_distribution(input.reported.defined() ? input.reported : pi, input.level, rows);
   if (rows.recorder != nullptr) {
     const at::Tensor mask = row_mask(rows, parents);
     report(input, chosen, mask, {{"probability", masked(input.reported.defined() ? input.reported : pi, mask).sum(0)}},
@@ -74,6 +75,7 @@ LevelGates choose_noisy(const TreeGateInput& input, int64_t tokens, const TokenR
   const at::Tensor alone = input.logarithms ? at::exp(chosen.values) : chosen.values;
   const at::Tensor weights = f > 1 ? at::softmax(chosen.values, 1) : alone;  // [R, f]
   if (rows.recorder != nullptr) {
+    if (rows.recorder->keep_distributions) record_distribution(at::softmax(z, 1), input.level, rows);
     const at::Tensor mask = row_mask(rows, parents);
     const at::Tensor spread = masked(at::zeros_like(z).scatter(1, chosen.ids, weights), mask);  // [R, s]
     at::Tensor load;
@@ -102,8 +104,9 @@ LevelGates choose(const TreeGateInput& input, int64_t tokens, const TokenRows& r
     case TreeGate::kDense:
       break;
   }
-  const int64_t experts = input.logits.size(1);
-  return {at::Tensor(), at::softmax(input.logits, 1).view({tokens, -1, experts})};
+  const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
+  record_distribution(pi, input.level, rows);
+  return {at::Tensor(), pi.view({tokens, -1, pi.size(1)})};
 }
 
 }  // namespace morex::adapters

@@ -170,7 +170,10 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
                                ? at::Tensor()
                                : over_path(h, own[static_cast<size_t>(level.main)], l, picks, keys).flatten(0, 1);
       p = main_weights(v, scores[0].size(0), *mixture_, h.options());
-      mix_tree_logits(at::stack(scores, 1), p, *mixture_, input);
+      const at::Tensor each = at::stack(scores, 1);  // [T·P, N, s]
+      mix_tree_logits(each, p, *mixture_, input);
+      if (rows.recorder != nullptr && rows.recorder->keep_details)
+        rows.recorder->details.emplace_back("level" + std::to_string(l) + ".sub", each);
     }
     if (gate_ == TreeGate::kNoisyTopK && rows.ctx.training()) {
       const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, picks, keys);

@@ -10,9 +10,11 @@
 #include "adapters/bank_adapter.h"
 #include "adapters/block_adapter.h"
 #include "adapters/expert_rows.h"
+#include "adapters/expert_similarity.h"
 #include "adapters/named_init.h"
 #include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
+#include "adapters/tally_gates.h"
 #include "ops/dropout.h"
 #include "ops/frozen_linear.h"
 #include "ops/low_rank.h"
@@ -37,6 +39,8 @@ class FfnExperts : public BlockAdapter {
 
   int64_t parameter_count() const override;
   StructureCost cost() const override;
+  GateShape gates() const override { return {GateKind::kFlat, {{options_.experts, picks_}}}; }
+  at::Tensor expert_products() const override;
   const Router& router() const override { return *routing_.router; }
   const Prior& prior() const override { return *routing_.prior; }
   std::string why_not_mergeable() const override {
@@ -72,8 +76,7 @@ FfnExperts::FfnExperts(const MakeBlock& from, const FfnOptions& options)
   const nn::LinearWeight& gate = from.mlp.gate_up.members[0].weight;
   site_ = {from.mlp.module, from.mlp.layer, gate.in_features(), from.mlp.down.members[0].weight.out_features()};
   inner_ = gate.out_features();
-  routing_ = make_routing(from.router, from.prior, {GateKind::kFlat, {{options.experts, from.picks}}}, site_,
-                          "ffn_experts", from.warnings);
+  routing_ = make_routing(from.router, from.prior, gates(), site_, "ffn_experts", from.warnings);
 }
 
 void FfnExperts::name(int64_t leaf, const TensorSpec& spec, int64_t first_row, bool transposed) {
@@ -144,12 +147,14 @@ std::vector<at::Tensor> FfnExperts::own(const std::vector<int64_t>& leaves) cons
 LevelGates FfnExperts::route(const at::Tensor& u, const nn::BatchContext& ctx, nn::RoutingReport& report) const {
   Recorder recorder;
   recorder.keep_details = report.keep_details;
+  recorder.keep_distributions = report.tally != nullptr;
   recorder.needs = &needs_;
-  const bool reports = ctx.phase != nn::Phase::kDecode || report.keep_details;
+  const bool reports = ctx.phase != nn::Phase::kDecode || report.keep_details || report.tally != nullptr;
   const TokenRows tokens{ctx, site_, 0, u.size(0), token_mask(ctx, store_->dtype()), reports ? &recorder : nullptr};
   const std::vector<at::Tensor> prior_own = own(prior_leaves_);
   Gates gates = routing_.router->route(u, own(router_leaves_), *routing_.prior, prior_own, tokens);
   gates = routing_.prior->after_choice(std::move(gates), prior_own, tokens);
+  if (report.tally != nullptr) tally_gates(gates, recorder, tokens, *report.tally);
   for (nn::GateReport& gate : recorder.gates) {
     gate.site = site_.module;
     gate.layer = site_.layer;
@@ -211,6 +216,17 @@ StructureCost FfnExperts::cost() const {
   const double dense = static_cast<double>(3 * rows() * site_.d_in);  // A1, A3, B2 run for all experts
   return {used * pair_parameters(), 2.0 * (dense + static_cast<double>(used * 3 * options_.rank * inner_)),
           2.0 * static_cast<double>(used * pair_parameters())};
+}
+
+// An expert's update is that of its three projections together.
+at::Tensor FfnExperts::expert_products() const {
+  const auto experts = [&](int64_t leaf, int64_t first) {
+    const at::Tensor all = store_->leaf(leaf).detach().narrow(0, first, rows());
+    return all.view({options_.experts, options_.rank, all.size(1)});
+  };
+  return update_products(experts(down_leaf_, 0), experts(b_gate_, 0)) +
+         update_products(experts(down_leaf_, rows()), experts(b_up_, 0)) +
+         update_products(experts(a_down_, 0), experts(b_down_, 0));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <cmath>
 
+#include "adapters/expert_similarity.h"
 #include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "base/error.h"
@@ -49,6 +50,12 @@ class LowRankExperts : public Structure {
     if (level.overflow.defined()) weights = weights * level.overflow.logical_not().unsqueeze(1);
     const at::Tensor each = h.view({tokens, options_.shared_a ? 1 : experts, options_.rank});  // [T, E or 1, r]
     return (each * weights.unsqueeze(2)).reshape({tokens, up_rows()});
+  }
+
+  at::Tensor expert_products(const SiteTensors& tensors, int64_t) const override {
+    const int64_t r = options_.rank;
+    return update_products(tensors.down.view({-1, r, tensors.down.size(1)}),
+                           tensors.up.view({options_.experts, r, tensors.up.size(1)}));
   }
 
   StructureCost cost(const Site& site) const override;

@@ -7,10 +7,13 @@
 // There is no alpha/r anywhere: the official code ignores its lora_alpha.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/kron.h>
+#include <ATen/ops/mm.h>
 #include <ATen/ops/sigmoid.h>
 
 #include <cmath>
 
+#include "adapters/expert_similarity.h"
 #include "adapters/structure/table.h"
 #include "base/strings.h"
 
@@ -57,6 +60,17 @@ class RankOnePairs : public Structure {
     if (rows.recorder != nullptr && rows.recorder->keep_details && rows.first == 0)
       rows.recorder->details.emplace_back("gamma", gamma);
     return z * gamma;
+  }
+
+  at::Tensor expert_products(const SiteTensors& tensors, int64_t) const override {
+    const at::Tensor &a = tensors.down, &b = tensors.up;
+    if (options_.layout == PairLayout::kPairs)  // <a_i·b_jᵀ, a_k·b_lᵀ> = <a_i, a_k>·<b_j, b_l>
+      return at::kron(at::mm(a, a.t()), at::mm(b, b.t()));
+    // Rank e + n·k of all is rank k of expert e.
+    const auto experts = [&](const at::Tensor& rows) {
+      return rows.view({-1, options_.experts, rows.size(1)}).transpose(0, 1);
+    };
+    return update_products(experts(a), experts(b));
   }
 
   StructureCost cost(const Site& site) const override {

@@ -18,6 +18,7 @@
 
 #include <optional>
 
+#include "adapters/expert_similarity.h"
 #include "adapters/structure/table.h"
 #include "adapters/structure/tree_options.h"
 #include "ops/tree_level.h"
@@ -44,6 +45,7 @@ class Tree : public Structure {
                  const TokenRows& rows) const override;
   int64_t mix_width() const override;
   StructureCost cost(const Site& site) const override;
+  at::Tensor expert_products(const SiteTensors& tensors, int64_t level) const override;
   std::string why_not_mergeable() const override {
     return "a tree's update depends on the token and is not linear, so it is no matrix that could be added to a weight";
   }
@@ -189,6 +191,13 @@ at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<
   }
   if (rows.recorder != nullptr && rows.recorder->keep_details) rows.recorder->details.emplace_back("x_L", x);
   return x;
+}
+
+at::Tensor Tree::expert_products(const SiteTensors& tensors, int64_t level) const {
+  const auto l = static_cast<size_t>(level);
+  const int64_t r = options_.ranks[l], s = options_.pool[l];
+  const at::Tensor a = tensors.down.narrow(0, levels_[l].first_row, s * r).view({s, r, tensors.down.size(1)});
+  return update_products(a, tensors.own[levels_[l].b].transpose(1, 2));
 }
 
 int64_t Tree::mix_width() const {

@@ -1,5 +1,7 @@
 #include "unit/train/tiny_run.h"
 
+#include <gtest/gtest.h>
+
 #include "base/files.h"
 #include "base/random.h"
 #include "io/jsonl.h"
@@ -71,6 +73,19 @@ RunOutcome run(const Json& recipe, bool interrupted, bool strict) {
   outcome.result = train::run_training(train::parse_recipe(recipe), warnings, interrupt, /*quiet=*/true);
   outcome.warnings = warnings.counts();
   return outcome;
+}
+
+void run_step_by_step(Json recipe) {
+  recipe["resume_from_checkpoint"] = "auto";
+  for (int64_t part = 0; part < 100; ++part) {
+    try {
+      run(recipe, /*interrupted=*/true);
+      return;
+    } catch (const Error& error) {
+      ASSERT_EQ(error.kind(), ErrorKind::kInterrupted) << error.what();
+    }
+  }
+  FAIL() << "never ended";
 }
 
 std::string adapter_bytes(const fs::path& output) { return read_text_file(output / "adapter_model.safetensors"); }

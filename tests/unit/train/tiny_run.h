@@ -38,6 +38,9 @@ struct RunOutcome {
 // Runs to the end, quietly. Errors pass through.
 RunOutcome run(const Json& recipe, bool interrupted = false, bool strict = false);
 
+// Runs with the interrupt flag set, so that one step is done each time, until the run ends by itself.
+void run_step_by_step(Json recipe);
+
 std::string adapter_bytes(const std::filesystem::path& output);  // adapter_model.safetensors
 std::vector<Json> lines(const std::filesystem::path& jsonl);
 // The lines that hold `key`.

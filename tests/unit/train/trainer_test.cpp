@@ -23,6 +23,7 @@ using test::adapter_bytes;
 using test::lines;
 using test::lines_with;
 using test::run;
+using test::run_step_by_step;
 using test::TinyRun;
 
 // Runs a recipe that must fail with this kind; returns the message.
@@ -39,20 +40,6 @@ std::string failure(const Json& recipe, ErrorKind kind, bool interrupted = false
 
 void expect_mentions(const std::string& message, const std::vector<std::string>& parts) {
   for (const std::string& part : parts) EXPECT_NE(message.find(part), std::string::npos) << part << " in: " << message;
-}
-
-// Runs with the interrupt flag set, so that one step is done each time, until the run ends by itself.
-void run_step_by_step(Json recipe) {
-  recipe["resume_from_checkpoint"] = "auto";
-  for (int64_t part = 0; part < 100; ++part) {
-    try {
-      run(recipe, /*interrupted=*/true);
-      return;
-    } catch (const Error& error) {
-      ASSERT_EQ(error.kind(), ErrorKind::kInterrupted) << error.what();
-    }
-  }
-  FAIL() << "never ended";
 }
 
 TEST(Trainer, Loss_falls_and_everything_promised_is_written) {
@@ -84,7 +71,8 @@ TEST(Trainer, Loss_falls_and_everything_promised_is_written) {
     EXPECT_EQ(run_json["digests"][key].get<std::string>().size(), 64u) << key;
   EXPECT_EQ(run_json["result"]["steps"], 20);
   EXPECT_EQ(run_json["trainable_parameters"], outcome.result.trainable_parameters);
-  EXPECT_TRUE(run_json["result"]["cost"].contains("extra_forward_ms"));
+  for (const char* key : {"extra_forward_ms", "extra_train_ms", "training_bytes", "flops_per_token"})
+    EXPECT_TRUE(run_json["result"]["cost"].contains(key)) << key;
   EXPECT_TRUE(outcome.warnings.empty()) << Json(outcome.warnings).dump();
 }
 

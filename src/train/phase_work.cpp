@@ -1,0 +1,124 @@
+#include "train/phase_work.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+
+#include <chrono>
+
+#include "base/random.h"
+#include "data/batch.h"
+
+namespace morex::train {
+namespace {
+
+// The first projection that carries a site of `set`: the site itself, or the first of its feed-forward block.
+const nn::LinearMember& first_projection(models::CausalLm& model, const adapters::AdapterSet& set) {
+  const std::vector<adapters::SiteCost> sites = set.costs();
+  for (const nn::LinearGroup* group : model.slots().groups)
+    for (const nn::LinearMember& member : group->members)
+      for (const adapters::SiteCost& site : sites)
+        if (member.module == site.module || member.module.starts_with(site.module + ".")) return member;
+  MOREX_ASSERT(false);
+  return model.slots().groups.front()->members.front();
+}
+
+}  // namespace
+
+DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t length,
+                            const std::vector<int64_t>& cluster_counts) {
+  const RandomKey key{0, stream_id("synthetic batch"), 0};
+  data::Batch batch;
+  batch.rows = rows;
+  batch.length = length;
+  batch.lengths.assign(static_cast<size_t>(rows), length);
+  batch.prompt_lengths.assign(static_cast<size_t>(rows), 0);
+  for (int64_t i = 0; i < rows * length; ++i)
+    batch.ids.push_back(static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(i)) *
+                                             static_cast<double>(model.config().vocab_size)));
+  batch.labels = batch.ids;
+  DeviceBatch made = put_on_device(batch, model);
+  for (const int64_t count : cluster_counts)
+    made.ctx.per_sequence["cluster_scores." + std::to_string(count)] =
+        at::zeros({rows, count}, at::TensorOptions(at::kFloat).device(model.device())) + 0.1;
+  const at::Tensor numbers = at::arange(rows, at::TensorOptions(at::kLong).device(model.device()));
+  made.ctx.per_sequence["task_ids"] = at::zeros({rows}, numbers.options());
+  made.ctx.per_sequence["sample_types"] = numbers.remainder(2);
+  return made;
+}
+
+double milliseconds(const models::CausalLm& model, const std::function<void()>& work) {
+  const auto wait = [&] {
+    if (!model.device().is_cpu()) at::zeros({}, at::TensorOptions(model.device())).item<float>();
+  };
+  wait();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  wait();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
+void train_pass(const models::CausalLm& model, nn::ParameterStore& store, const AuxiliaryLoss& auxiliary,
+                const DeviceBatch& batch) {
+  store.zero_grads();
+  nn::RoutingReport report;
+  const at::Tensor h = model.hidden(batch.ids, batch.ctx, report).index_select(0, batch.rows);  // [N, D]
+  at::Tensor loss = model.loss_sum(h, batch.targets, batch.ctx, report) / static_cast<double>(batch.rows.numel());
+  const at::Tensor extra = auxiliary(report);
+  if (extra.defined()) loss = loss + extra;
+  loss.backward();
+}
+
+void prefill_pass(const models::CausalLm& model, const DeviceBatch& batch) {
+  const at::NoGradGuard no_gradients;
+  nn::BatchContext ctx = batch.ctx;
+  ctx.phase = nn::Phase::kPrefill;
+  nn::RoutingReport report;
+  const at::Tensor h = model.hidden(batch.ids, ctx, report);                              // [B·L, D]
+  const at::Tensor last = h.view({ctx.batch, ctx.length, -1}).select(1, ctx.length - 1);  // [B, D]
+  ctx.length = 1;
+  model.logits(last, ctx, report);
+}
+
+DecodeWork::DecodeWork(const models::CausalLm& model, const DeviceBatch& batch)
+    : model_(model), batch_(batch), cache_(model.make_cache(batch.ctx.batch, batch.ctx.length + 64)) {
+  const at::NoGradGuard no_gradients;
+  nn::BatchContext ctx = batch.ctx;
+  ctx.phase = nn::Phase::kPrefill;
+  nn::RoutingReport report;
+  model.hidden(batch.ids, ctx, report, &cache_);
+  batch_.ids = batch.ids.narrow(1, 0, 1).contiguous();
+  batch_.ctx.length = 1;
+  batch_.ctx.phase = nn::Phase::kDecode;
+}
+
+void DecodeWork::operator()() {
+  const at::NoGradGuard no_gradients;
+  nn::RoutingReport report;
+  model_.logits(model_.hidden(batch_.ids, batch_.ctx, report, &cache_), batch_.ctx, report);
+}
+
+std::unique_ptr<adapters::AdapterSet> least_adapter(models::CausalLm& model, const adapters::AdapterSet& set,
+                                                    Warnings& warnings) {
+  const Json method = {{"method", "lora"}, {"r", 1}, {"target_modules", {first_projection(model, set).module}}};
+  auto least = adapters::AdapterSet::create(method, model.slots(), set.parameters().dtype(), model.device(), warnings);
+  least->initialize(0);
+  return least;
+}
+
+BaseFlops base_flops(models::CausalLm& model, double context) {
+  BaseFlops flops;
+  for (const nn::LinearGroup* group : model.slots().groups)
+    for (const nn::LinearMember& member : group->members)
+      (group->layer < 0 ? flops.logits : flops.token) +=
+          2.0 * static_cast<double>(member.weight.in_features() * member.weight.out_features());
+  const models::ModelConfig& config = model.config();
+  const auto width = static_cast<double>(config.num_attention_heads * config.head_dim);
+  flops.token += static_cast<double>(config.num_hidden_layers) * 4.0 * width * context;  // scores, and values
+  return flops;
+}
+
+}  // namespace morex::train
