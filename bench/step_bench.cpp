@@ -78,7 +78,7 @@ Json lora_like(const Json& method, models::CausalLm& model) {
 class EvenPrompts : public nn::PromptReader {
  public:
   explicit EvenPrompts(std::vector<int64_t> counts) : counts_(std::move(counts)) {}
-  void read(const std::vector<std::vector<int64_t>>& prompts, nn::BatchContext& ctx) const override {
+  void read(const std::vector<nn::Prompt>& prompts, nn::BatchContext& ctx) const override {
     for (const int64_t count : counts_)
       ctx.per_sequence["cluster_scores." + std::to_string(count)] =
           at::full({static_cast<int64_t>(prompts.size()), count}, 0.1, at::kFloat);
