@@ -5,8 +5,6 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "ops/activate.h"
 #include "ops/autograd_node.h"
@@ -25,22 +23,6 @@ struct State {
   ExpertSwigluOptions options;
 };
 
-// A piece of one expert's rows.
-struct Piece {
-  int64_t expert = 0, first = 0, count = 0;  // first: place in rows.tokens
-};
-
-template <typename F>
-void for_pieces(const ExpertRows& rows, const F& f) {
-  int64_t begin = 0;
-  for (size_t e = 0; e < rows.counts.size(); ++e) {
-    const int64_t end = begin + rows.counts[e];
-    for (int64_t first = begin; first < end; first += kRows)
-      f(Piece{static_cast<int64_t>(e), first, std::min(kRows, end - first)});
-    begin = end;
-  }
-}
-
 // What one piece's forward pass makes.
 struct Activations {
   at::Tensor tokens;                // [n]
@@ -51,7 +33,7 @@ struct Activations {
   at::Tensor dropped;               // [n, F] the activation as a_down sees it
 };
 
-RandomKey piece_key(const State& state, const Piece& piece) {
+RandomKey piece_key(const State& state, const ExpertPiece& piece) {
   RandomKey key = state.options.key;
   key.stream += static_cast<uint64_t>(piece.first);
   return key;
@@ -71,19 +53,19 @@ struct Operands {
   at::Tensor gate, up, h_gate, h_up, weights, b_gate, b_up, a_down;
 };
 
-Activations activations(const Operands& in, const State& state, const Piece& piece) {
+Activations activations(const Operands& in, const State& state, const ExpertPiece& piece) {
   const at::ScalarType type = in.gate.scalar_type(), wide = wide_type(type);
   const int64_t experts = static_cast<int64_t>(state.rows.counts.size());
   const int64_t rank = in.b_gate.size(0) / experts, column = piece.expert * rank;
   Activations a;
   a.tokens = state.rows.tokens.narrow(0, piece.first, piece.count);
   a.weight = in.weights.narrow(0, piece.first, piece.count).to(wide).unsqueeze(1);
-  a.h_gate = in.h_gate.narrow(1, column, rank).index_select(0, a.tokens).mul_(state.options.scale).to(type);
-  a.h_up = in.h_up.narrow(1, column, rank).index_select(0, a.tokens).mul_(state.options.scale).to(type);
+  a.h_gate = take_rows(in.h_gate.narrow(1, column, rank), a.tokens).mul_(state.options.scale).to(type);
+  a.h_up = take_rows(in.h_up.narrow(1, column, rank), a.tokens).mul_(state.options.scale).to(type);
   a.b_gate = in.b_gate.narrow(0, column, rank);
   a.b_up = in.b_up.narrow(0, column, rank);
   a.a_down = in.a_down.narrow(0, column, rank);
-  const at::Tensor u = in.gate.index_select(0, a.tokens), w = in.up.index_select(0, a.tokens);
+  const at::Tensor u = take_rows(in.gate, a.tokens), w = take_rows(in.up, a.tokens);
   add_matmul_nn(u, a.h_gate, a.b_gate);
   add_matmul_nn(w, a.h_up, a.b_up);
   a.u = u.to(wide), a.w = w.to(wide);
@@ -97,13 +79,13 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
   const at::ScalarType type = in.gate.scalar_type();
   const at::Tensor hidden = at::zeros_like(in.gate, at::MemoryFormat::Contiguous);          // [T, F]
   const at::Tensor z = at::zeros({in.gate.size(0), in.b_gate.size(0)}, in.gate.options());  // [T, E·r]
-  for_pieces(state.rows, [&](const Piece& piece) {
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
     const Activations a = activations(in, state, piece);
     const at::Tensor act = a.act * a.w;  // [n, F]
     const at::Tensor dropped = dropout(act.to(type), state.options.dropout, piece_key(state, piece));
     const at::Tensor t = matmul_nt(dropped, a.a_down) * (a.weight * state.options.scale).to(type);  // [n, r]
     z.narrow(1, piece.expert * t.size(1), t.size(1)).index_copy_(0, a.tokens, t);
-    hidden.index_add_(0, a.tokens, (act * a.weight).to(type));
+    add_rows(hidden, a.tokens, (act * a.weight).to(type));
   });
   return {hidden, z};
 }
@@ -122,15 +104,15 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
   const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(type)); };
   const at::Tensor d_b_gate = leaf_grad(in.b_gate), d_b_up = leaf_grad(in.b_up), d_a_down = leaf_grad(in.a_down);
 
-  for_pieces(state.rows, [&](const Piece& piece) {
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
     const Activations a = activations(in, state, piece);
     const int64_t rank = a.a_down.size(0), column = piece.expert * rank;
     const RandomKey key = piece_key(state, piece);
     const at::Tensor act = a.act * a.w;  // [n, F]
     const at::Tensor dropped = dropout(act.to(type), state.options.dropout, key);
-    const at::Tensor dh = d_hidden.index_select(0, a.tokens).to(wide);                     // [n, F]
-    const at::Tensor dz = d_z.narrow(1, column, rank).index_select(0, a.tokens).to(wide);  // [n, r]
-    const at::Tensor t = matmul_nt(dropped, a.a_down).to(wide);                            // [n, r]
+    const at::Tensor dh = take_rows(d_hidden, a.tokens).to(wide);                     // [n, F]
+    const at::Tensor dz = take_rows(d_z.narrow(1, column, rank), a.tokens).to(wide);  // [n, r]
+    const at::Tensor t = matmul_nt(dropped, a.a_down).to(wide);                       // [n, r]
     d_weights.narrow(0, piece.first, piece.count).copy_((dh * act).sum(1) + (dz * t).sum(1) * scale);
 
     const at::Tensor dt = (dz * (a.weight * scale)).to(type);  // [n, r]
@@ -139,8 +121,8 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
     da = da + dh * a.weight;
     const at::Tensor dw = (da * a.act).to(type);                                                  // [n, F]
     const at::Tensor du = activation_backward(da * a.w, a.u, state.options.activation).to(type);  // [n, F]
-    d_gate.index_add_(0, a.tokens, du);
-    d_up.index_add_(0, a.tokens, dw);
+    add_rows(d_gate, a.tokens, du);
+    add_rows(d_up, a.tokens, dw);
     add_matmul_tn(d_b_gate.narrow(0, column, rank), a.h_gate, du);
     add_matmul_tn(d_b_up.narrow(0, column, rank), a.h_up, dw);
     const auto to_rows = [&](const at::Tensor& target, const at::Tensor& d, const at::Tensor& b) {

@@ -67,12 +67,12 @@ class AdapterTrainable final : public Trainable {
 std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
                                           Warnings& warnings) {
   if (recipe.method.value("method", Json()) == "full") return make_full_trainable(recipe, runtime, model, warnings);
-  auto set =
-      adapters::AdapterSet::create(recipe.method, model.slots(), runtime.parameter_dtype(), runtime.device, warnings);
+  const adapters::BaseIdentity base{recipe.model_name_or_path, model.digest()};
+  auto set = adapters::AdapterSet::create(recipe.method, model.slots(), runtime.parameter_dtype(), runtime.device,
+                                          warnings, base);
   set->initialize(recipe.seed);
   set->attach();
-  return std::make_unique<AdapterTrainable>(std::move(set),
-                                            adapters::BaseIdentity{recipe.model_name_or_path, model.digest()});
+  return std::make_unique<AdapterTrainable>(std::move(set), base);
 }
 
 void verify_saved(const Trainable& trainable, const fs::path& folder) {

@@ -5,6 +5,7 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/softmax.h>
 
+#include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 class TaskRouter : public Router {
  public:
-  TaskRouter(int64_t experts, int64_t tasks, int64_t width) : experts_(experts), tasks_(tasks), width_(width) {
+  TaskRouter(int64_t experts, int64_t tasks, int64_t width, Temperature temperature)
+      : experts_(experts), tasks_(tasks), width_(width), temperature_(temperature) {
     tensors_ = {{"moe_gate.task_embedding.weight", Place::kOwn, {tasks + 1, width}, Init::normal(1.0)},
                 {"moe_gate.weight", Place::kOwn, {experts, width}, Init::kaiming(width)}};
   }
@@ -28,6 +30,7 @@ class TaskRouter : public Router {
 
  private:
   int64_t experts_, tasks_, width_;
+  Temperature temperature_;
   std::vector<TensorSpec> tensors_;
 };
 
@@ -43,9 +46,9 @@ Gates TaskRouter::route(const at::Tensor& u, const std::vector<at::Tensor>& own,
   MOREX_CHECK(ids.numel() == 0 || (ids.min().item<int64_t>() >= 0 && ids.max().item<int64_t>() <= tasks_),
               ErrorKind::kConfig, "[router] task_ids must be at least 0 and at most tasks, {}, got {} to {}", tasks_,
               ids.min().item<int64_t>(), ids.max().item<int64_t>());
-  const at::Tensor sequence = sequence_numbers(rows, u.device());                                     // [T]
-  const at::Tensor logits = at::mm(own[0].index_select(0, ids), own[1].t());                          // [B, E]
-  const at::Tensor each = prior.before_choice(logits.index_select(0, sequence), 0, prior_own, rows);  // [T, E]
+  const at::Tensor sequence = sequence_numbers(rows, u.device());                                            // [T]
+  const at::Tensor logits = temperature_.divide(at::mm(own[0].index_select(0, ids), own[1].t()), rows.ctx);  // [B, E]
+  const at::Tensor each = prior.before_choice(logits.index_select(0, sequence), 0, prior_own, rows);         // [T, E]
   Chosen chosen;
   chosen.weights = at::softmax(each, 1);
   if (rows.recorder != nullptr) {
@@ -65,11 +68,11 @@ Gates TaskRouter::route(const at::Tensor& u, const std::vector<at::Tensor>& own,
 
 std::unique_ptr<Router> make_task_router(const MakeRouter& from) {
   const JsonReader options(from.options, "router", ErrorKind::kConfig);
-  options.refuse_unknown_keys({"kind", "tasks", "task_dim"});
+  options.refuse_unknown_keys({"kind", "tasks", "task_dim", "logit_temperature"});
   const auto tasks = options.get<int64_t>("tasks"), width = options.get_or<int64_t>("task_dim", 64);
   MOREX_CHECK(tasks >= 1, ErrorKind::kConfig, "[router] tasks must be at least 1, got {}", tasks);
   MOREX_CHECK(width >= 1, ErrorKind::kConfig, "[router] task_dim must be at least 1, got {}", width);
-  return std::make_unique<TaskRouter>(gate_count(from.shape), tasks, width);
+  return std::make_unique<TaskRouter>(gate_count(from.shape), tasks, width, read_softening(from.options).temperature);
 }
 
 }  // namespace morex::adapters
