@@ -131,7 +131,7 @@ int run(int argc, char** argv) {
   for (int64_t step = 0; step < steps + 2; ++step) {  // two steps of warm-up
     const auto begin = std::chrono::steady_clock::now();
     const std::clock_t cpu = std::clock();
-    const train::StepSums sums = train::accumulate_gradients(*model, *trainable, window, recipe.seed, step);
+    const train::StepSums sums = train::accumulate_gradients(*model, *trainable, window, recipe.seed, step, steps);
     train::checked_clip(trainable->parameters(), recipe.max_grad_norm, step);
     optimizer.step(recipe.learning_rate, step);
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;

@@ -91,16 +91,10 @@ Json read_peft_lora(const JsonReader& config, Warnings& warnings) {
 }
 
 void read_one(const io::StoredTensor& stored, const at::Tensor& target, const std::string& where) {
-  const at::ScalarType type = nn::scalar_type(stored.dtype);
-  MOREX_CHECK(at::isFloatingType(type), ErrorKind::kFormat, "[{}] {} must hold floating-point numbers, got {}", where,
-              stored.name, io::name(stored.dtype));
   MOREX_CHECK(target.sizes() == at::IntArrayRef(stored.shape), ErrorKind::kFormat,
               "[{}] {} must have shape {} for this base and adapter_config.json, got {}", where, stored.name,
               Json(target.sizes().vec()).dump(), Json(stored.shape).dump());
-  const at::Tensor value = nn::tensor_copy(stored, target.scalar_type());
-  MOREX_CHECK(at::isfinite(value).all().item<bool>(), ErrorKind::kFormat,
-              "[{}] {} must hold finite numbers, got a NaN or an infinity", where, stored.name);
-  target.copy_(value);
+  target.copy_(finite_copy(stored, target.scalar_type(), where));
 }
 
 }  // namespace
@@ -121,7 +115,7 @@ Json read_adapter_config(const fs::path& folder, Warnings& warnings) {
   return config.raw("method");
 }
 
-void read_adapter_tensors(const fs::path& folder, nn::ParameterStore& store, const BaseIdentity& base) {
+io::SafetensorsFile open_adapter_tensors(const fs::path& folder, const BaseIdentity& base) {
   const fs::path path = folder / kTensorFile;
   MOREX_CHECK(fs::exists(path), ErrorKind::kFormat, "[{}] there must be an {} beside {}, got none", folder.string(),
               kTensorFile, kConfigFile);
@@ -130,18 +124,32 @@ void read_adapter_tensors(const fs::path& folder, nn::ParameterStore& store, con
     MOREX_CHECK(digest->second == base.digest, ErrorKind::kFormat,
                 "[{}] the adapter must be made for this base ({}, digest {}), got one for the base with digest {}",
                 path.string(), base.name_or_path, base.digest, digest->second);
+  return file;
+}
 
+at::Tensor finite_copy(const io::StoredTensor& stored, at::ScalarType type, const std::string& where) {
+  MOREX_CHECK(at::isFloatingType(nn::scalar_type(stored.dtype)), ErrorKind::kFormat,
+              "[{}] {} must hold floating-point numbers, got {}", where, stored.name, io::name(stored.dtype));
+  const at::Tensor value = nn::tensor_copy(stored, type);
+  MOREX_CHECK(at::isfinite(value).all().item<bool>(), ErrorKind::kFormat,
+              "[{}] {} must hold finite numbers, got a NaN or an infinity", where, stored.name);
+  return value;
+}
+
+void read_adapter_tensors(const fs::path& folder, nn::ParameterStore& store, const BaseIdentity& base) {
+  const io::SafetensorsFile file = open_adapter_tensors(folder, base);
+  const std::string path = file.path().string();
   std::set<std::string> expected;
   for (const nn::NamedView& view : store.views()) expected.insert(view.name);
   for (const io::StoredTensor& stored : file.tensors())
     MOREX_CHECK(expected.contains(stored.name), ErrorKind::kFormat,
-                "[{}] {} must have a place in the base with the targets of {}, it has none.{}", path.string(),
-                stored.name, kConfigFile, did_you_mean(stored.name, {expected.begin(), expected.end()}));
+                "[{}] {} must have a place in the base with the targets of {}, it has none.{}", path, stored.name,
+                kConfigFile, did_you_mean(stored.name, {expected.begin(), expected.end()}));
   const at::NoGradGuard guard;
   for (const nn::NamedView& view : store.views()) {
     const io::StoredTensor* stored = file.find(view.name);
-    MOREX_CHECK(stored != nullptr, ErrorKind::kFormat, "[{}] {} is missing", path.string(), view.name);
-    read_one(*stored, store.named_value(view), path.string());
+    MOREX_CHECK(stored != nullptr, ErrorKind::kFormat, "[{}] {} is missing", path, view.name);
+    read_one(*stored, store.named_value(view), path);
   }
 }
 

@@ -8,6 +8,7 @@
 #include "adapters/adapter_set.h"
 #include "base/json.h"
 #include "base/warnings.h"
+#include "io/safetensors.h"
 #include "nn/parameter_store.h"
 
 namespace morex::adapters {
@@ -19,6 +20,11 @@ Json read_adapter_config(const std::filesystem::path& folder, Warnings& warnings
 // Fills every view of the store from adapter_model.safetensors. Throws Error(kFormat) naming file and tensor: one that
 // is missing, has another shape or type, holds a NaN or an infinity, or has no place here; a base with another digest.
 void read_adapter_tensors(const std::filesystem::path& folder, nn::ParameterStore& store, const BaseIdentity& base);
+
+// The folder's adapter_model.safetensors. Throws Error(kFormat): it is missing, or made for a base with another digest.
+io::SafetensorsFile open_adapter_tensors(const std::filesystem::path& folder, const BaseIdentity& base);
+// A copy in `type`. Throws Error(kFormat) naming `file` and the tensor for integers, a NaN or an infinity.
+at::Tensor finite_copy(const io::StoredTensor& stored, at::ScalarType type, const std::string& file);
 
 // Writes both files atomically, the tensors last: an adapter folder with a tensor file is complete.
 void write_adapter(const std::filesystem::path& folder, const Json& config, const nn::ParameterStore& store,

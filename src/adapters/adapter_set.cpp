@@ -9,6 +9,7 @@
 
 #include "adapters/adapter_files.h"
 #include "adapters/expert_similarity.h"
+#include "adapters/lora_sources.h"
 #include "adapters/make_site.h"
 #include "adapters/plain_entry.h"
 #include "adapters/structure/pissa.h"
@@ -22,11 +23,17 @@ std::string last_component(const std::string& module) { return module.substr(mod
 
 class AdapterSetImpl : public AdapterSet {
  public:
-  AdapterSetImpl(const Json& method, nn::SlotTable& slots, Warnings& warnings) : slots_(&slots) {
+  AdapterSetImpl(const Json& method, nn::SlotTable& slots, Warnings& warnings, const BaseIdentity& base = {})
+      : slots_(&slots) {
     entries_ = read_method(method);
+    for (MethodEntry& entry : entries_)
+      if (starts_from_loras(entry.experts))
+        entry.start = std::make_shared<LoraSources>(entry.experts.at("init_from"), base, warnings);
     for (nn::Mlp* mlp : slots.mlps) add_block(*mlp, warnings);
     for (nn::LinearGroup* group : slots.groups) add_group(*group, warnings);
     check_targets(warnings);
+    for (const MethodEntry& entry : entries_)
+      if (entry.start != nullptr) entry.start->check_all_claimed();
     for (const auto& bank : banks_) bank->declare(store_);
     for (const auto& block : blocks_) block->declare(store_);
     config_ = make_config();
@@ -59,6 +66,7 @@ class AdapterSetImpl : public AdapterSet {
     attached_ = false;
   }
   bool moves_bases() const;
+  bool trains_something() const;
   nn::ParameterStore& parameters() override { return store_; }
   const nn::ParameterStore& parameters() const override { return store_; }
   const Json& config() const override { return config_; }
@@ -151,6 +159,13 @@ bool AdapterSetImpl::moves_bases() const {
   for (const auto& bank : banks_)
     for (const BankSite& site : bank->sites())
       if (site.structure->moves_base()) return true;
+  return false;
+}
+
+bool AdapterSetImpl::trains_something() const {
+  for (const nn::Leaf& leaf : store_.leaves())
+    for (const nn::Segment& part : leaf.segments)
+      if (part.options.frozen_from > 0 || part.options.frozen_until < nn::LeafOptions::kForever) return true;
   return false;
 }
 
@@ -399,8 +414,10 @@ void AdapterSetImpl::merge_into_base() {
 }  // namespace
 
 std::unique_ptr<AdapterSet> AdapterSet::create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
-                                               at::Device device, Warnings& warnings) {
-  auto set = std::make_unique<AdapterSetImpl>(method, slots, warnings);
+                                               at::Device device, Warnings& warnings, const BaseIdentity& base) {
+  auto set = std::make_unique<AdapterSetImpl>(method, slots, warnings, base);
+  MOREX_CHECK(set->trains_something(), ErrorKind::kConfig,
+              "[freeze] something must be trained, every tensor is frozen for the whole run");
   set->allocate(dtype, device);
   return set;
 }

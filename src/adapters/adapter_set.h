@@ -40,9 +40,9 @@ class AdapterSet {
   // `method` holds the recipe's method keys (method, r, lora_alpha, target_modules, experts, router, prior, losses,
   // adapters …; design: three independent axes). Parameters are `dtype` (float32, or float64 for float64 models).
   // Works on the meta device for counts. Throws Error(kConfig): unknown keys, targets that match nothing, shapes that
-  // do not fit together.
+  // do not fit together. `base`: LoRA adapters that experts start from must be made for it.
   static std::unique_ptr<AdapterSet> create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
-                                            at::Device device, Warnings& warnings);
+                                            at::Device device, Warnings& warnings, const BaseIdentity& base = {});
   // Reads adapter_config.json + adapter_model.safetensors. Every tensor must land somewhere and every parameter must be
   // filled: otherwise Error(kFormat) with the name. An unequal base digest is Error(kFormat).
   static std::unique_ptr<AdapterSet> load(const std::filesystem::path& folder, nn::SlotTable& slots,

@@ -6,6 +6,7 @@
 
 #include "adapters/routing.h"
 #include "adapters/structure.h"
+#include "adapters/training_rules.h"
 #include "nn/parameter_store.h"
 #include "nn/slots.h"
 
@@ -34,7 +35,8 @@ struct MakeBlock {
   const nn::Mlp& mlp;  // outlives the adapter
   int64_t picks = 0;   // experts each token gets; 0: all, or the token decides
   LossNeeds needs;
-  double lora_plus = 1.0;  // learning-rate factor of every B
+  TrainingRules rules;
+  std::shared_ptr<LoraSources> start;  // LoRA adapters that the experts start from; null: none
   Warnings& warnings;
 };
 

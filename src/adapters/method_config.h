@@ -1,13 +1,17 @@
 // The method part of a recipe, read into one entry per group of targets.
 #pragma once
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "adapters/gate_losses.h"
 #include "adapters/targets.h"
+#include "adapters/training_rules.h"
 #include "base/json.h"
 
 namespace morex::adapters {
+
+class LoraSources;
 
 // One choice on the three axes for some targets.
 struct MethodEntry {
@@ -16,7 +20,8 @@ struct MethodEntry {
   Json experts, router, prior;  // each with its `kind`
   std::vector<GateLoss> losses;
   PatternMap rank_pattern, alpha_pattern;  // of experts with a rank
-  double loraplus_lr_ratio = 1.0;          // learning-rate factor of every B and of tensors with one dimension
+  TrainingRules rules;
+  std::shared_ptr<LoraSources> start;  // the adapters that the experts start from; null: none, or not opened yet
 
   // `experts` with the patterns' rank and alpha of this module.
   Json experts_of(const std::string& module) const;

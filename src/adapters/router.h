@@ -30,6 +30,8 @@ class Router {
   virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                       const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
   virtual bool whole_sequences() const { return false; }          // rows of one sequence depend on each other
+  virtual bool sums_to_one() const { return true; }               // the gates of every token (of every parent)
+  virtual double jitter() const { return 0.0; }                   // of the input of its rows, in training
   virtual const nn::TaskTable* tasks() const { return nullptr; }  // of a router that goes by the task
   virtual double flops() const = 0;                               // per token, forward, multiply-add = 2
   virtual int64_t active_parameters() const { return 0; }  // that one token uses, where a method counts its router's

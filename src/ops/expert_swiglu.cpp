@@ -7,8 +7,6 @@
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <algorithm>
-
 #include "base/error.h"
 #include "ops/activation_functions.h"
 #include "ops/autograd_node.h"
@@ -29,22 +27,6 @@ struct State {
   ExpertSwigluOptions options;
 };
 
-// A piece of one expert's rows.
-struct Piece {
-  int64_t expert = 0, first = 0, count = 0;  // first: place in rows.tokens
-};
-
-template <typename F>
-void for_pieces(const ExpertRows& rows, const F& f) {
-  int64_t begin = 0;
-  for (size_t e = 0; e < rows.counts.size(); ++e) {
-    const int64_t end = begin + rows.counts[e];
-    for (int64_t first = begin; first < end; first += kRows)
-      f(Piece{static_cast<int64_t>(e), first, std::min(kRows, end - first)});
-    begin = end;
-  }
-}
-
 // One piece's rows between the products.
 struct Gathered {
   at::Tensor tokens;                // [n]
@@ -54,7 +36,7 @@ struct Gathered {
   at::Tensor u, w;                  // [n, F]: the expert's activation is act(u)·w
 };
 
-RandomKey piece_key(const State& state, const Piece& piece) {
+RandomKey piece_key(const State& state, const ExpertPiece& piece) {
   RandomKey key = state.options.key;
   key.stream += static_cast<uint64_t>(piece.first);
   return key;
@@ -74,19 +56,19 @@ struct Operands {
   at::Tensor gate, up, h_gate, h_up, weights, b_gate, b_up, a_down;
 };
 
-Gathered gather(const Operands& in, const State& state, const Piece& piece) {
+Gathered gather(const Operands& in, const State& state, const ExpertPiece& piece) {
   const at::ScalarType type = in.gate.scalar_type();
   const int64_t experts = static_cast<int64_t>(state.rows.counts.size());
   const int64_t rank = in.b_gate.size(0) / experts, column = piece.expert * rank;
   Gathered g;
   g.tokens = state.rows.tokens.narrow(0, piece.first, piece.count);
   g.weight = in.weights.narrow(0, piece.first, piece.count).to(wide_type(type)).contiguous();
-  g.h_gate = in.h_gate.narrow(1, column, rank).index_select(0, g.tokens).mul_(state.options.scale).to(type);
-  g.h_up = in.h_up.narrow(1, column, rank).index_select(0, g.tokens).mul_(state.options.scale).to(type);
+  g.h_gate = take_rows(in.h_gate.narrow(1, column, rank), g.tokens).mul_(state.options.scale).to(type);
+  g.h_up = take_rows(in.h_up.narrow(1, column, rank), g.tokens).mul_(state.options.scale).to(type);
   g.b_gate = in.b_gate.narrow(0, column, rank);
   g.b_up = in.b_up.narrow(0, column, rank);
   g.a_down = in.a_down.narrow(0, column, rank);
-  g.u = in.gate.index_select(0, g.tokens), g.w = in.up.index_select(0, g.tokens);
+  g.u = take_rows(in.gate, g.tokens), g.w = take_rows(in.up, g.tokens);
   add_matmul_nn(g.u, g.h_gate, g.b_gate);
   add_matmul_nn(g.w, g.h_up, g.b_up);
   return g;
@@ -153,7 +135,7 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
   const int64_t width = in.gate.size(1);
   const at::Tensor hidden = at::zeros(in.gate.sizes(), in.gate.options());                  // [T, F]
   const at::Tensor z = at::zeros({in.gate.size(0), in.b_gate.size(0)}, in.gate.options());  // [T, E·r]
-  for_pieces(state.rows, [&](const Piece& piece) {
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
     const Gathered g = gather(in, state, piece);
     const at::Tensor a = at::empty_like(g.u);  // [n, F]
     AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu", [&] {
@@ -188,14 +170,14 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
   const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(type)); };
   const at::Tensor d_b_gate = leaf_grad(in.b_gate), d_b_up = leaf_grad(in.b_up), d_a_down = leaf_grad(in.a_down);
 
-  for_pieces(state.rows, [&](const Piece& piece) {
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
     const Gathered g = gather(in, state, piece);
     const int64_t rank = g.a_down.size(0), column = piece.expert * rank;
     const RandomKey key = piece_key(state, piece);
-    const at::Tensor a = at::empty_like(g.u);                                     // [n, F]
-    const at::Tensor d_weight = d_weights.narrow(0, piece.first, piece.count);    // [n]
-    const at::Tensor dz = d_z.narrow(1, column, rank).index_select(0, g.tokens);  // [n, r]
-    const at::Tensor dt = (dz * (g.weight * scale).unsqueeze(1)).to(type);        // [n, r]
+    const at::Tensor a = at::empty_like(g.u);                                   // [n, F]
+    const at::Tensor d_weight = d_weights.narrow(0, piece.first, piece.count);  // [n]
+    const at::Tensor dz = take_rows(d_z.narrow(1, column, rank), g.tokens);     // [n, r]
+    const at::Tensor dt = (dz * (g.weight * scale).unsqueeze(1)).to(type);      // [n, r]
     AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu_backward", [&] {
       const scalar_t *u = g.u.const_data_ptr<scalar_t>(), *w = g.w.const_data_ptr<scalar_t>();
       const scalar_t* dh = d_hidden.const_data_ptr<scalar_t>();

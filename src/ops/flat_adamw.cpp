@@ -28,7 +28,8 @@ struct UpdateFactors {
 
 template <typename T>
 UpdateFactors<T> factors_of(const AdamWSegment& segment, const AdamWOptions& options, int64_t step) {
-  const double t = static_cast<double>(step - std::max<int64_t>(0, segment.frozen_until) + 1);
+  const int64_t rested = step < segment.frozen_until ? 0 : segment.frozen_until - segment.frozen_from;
+  const double t = static_cast<double>(step - rested + 1);  // its own updates, this one included
   const double lr = options.lr * segment.lr_factor;
   return {static_cast<T>(segment.decay ? 1.0 - lr * options.weight_decay : 1.0),
           static_cast<T>(1.0 - options.beta1),
@@ -102,7 +103,7 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
     std::vector<Piece> pieces;
     for (const AdamWSegment& s : segments) {
       MOREX_ASSERT(s.offset >= 0 && s.size >= 0 && s.offset + s.size <= values.numel());
-      if (step < s.frozen_until) continue;
+      if (s.frozen(step)) continue;
       factors.push_back(factors_of<scalar_t>(s, options, step));
       for (int64_t begin = 0; begin < s.size; begin += kChunkElements) {
         pieces.push_back({s.offset + begin, std::min(kChunkElements, s.size - begin), &factors.back()});

@@ -82,12 +82,12 @@ NeededColumns needed_columns(const Recipe& recipe) {
 std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
                                           Warnings& warnings, const std::vector<std::string>& task_names) {
   if (trains_all(recipe)) return make_full_trainable(recipe, runtime, model, warnings);
+  const adapters::BaseIdentity base{recipe.model_name_or_path, model.digest()};
   auto set = adapters::AdapterSet::create(adapters::with_task_names(recipe.method, task_names), model.slots(),
-                                          runtime.parameter_dtype(), runtime.device, warnings);
+                                          runtime.parameter_dtype(), runtime.device, warnings, base);
   set->initialize(recipe.seed);
   set->attach();
-  return std::make_unique<AdapterTrainable>(std::move(set),
-                                            adapters::BaseIdentity{recipe.model_name_or_path, model.digest()});
+  return std::make_unique<AdapterTrainable>(std::move(set), base);
 }
 
 void verify_saved(const Trainable& trainable, const fs::path& folder) {

@@ -190,8 +190,8 @@ TrainResult TrainingRun::run() {
 void TrainingRun::train_step() {
   const auto start = std::chrono::steady_clock::now();
   const int64_t step = state_.step;  // updates done before
-  const StepSums sums =
-      accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step, tally_.get());
+  const StepSums sums = accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step,
+                                             schedule_.total_steps, tally_.get());
   nn::ParameterStore& store = trainable_->parameters();
   const double norm = checked_clip(store, recipe_.max_grad_norm, step);
   const double learning_rate = schedule_.rate(step);

@@ -93,7 +93,7 @@ const std::vector<TensorSpec>& FlatChoice::tensors() const {
 
 JsonReader read_flat_options(const Json& options, const std::vector<std::string>& keys) {
   const JsonReader reader(options, "router", ErrorKind::kConfig);
-  std::vector<std::string> known = {"kind", "init_std"};
+  std::vector<std::string> known = {"kind", "init_std", "logit_temperature", "jitter_noise"};
   known.insert(known.end(), keys.begin(), keys.end());
   reader.refuse_unknown_keys(known);
   return reader;

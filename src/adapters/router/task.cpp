@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
 
@@ -15,8 +16,8 @@ namespace {
 
 class TaskRouter : public Router {
  public:
-  TaskRouter(int64_t experts, nn::TaskTable tasks, int64_t width)
-      : experts_(experts), tasks_(std::move(tasks)), width_(width) {
+  TaskRouter(int64_t experts, nn::TaskTable tasks, int64_t width, Temperature temperature)
+      : experts_(experts), tasks_(std::move(tasks)), width_(width), temperature_(temperature) {
     tensors_ = {{"moe_gate.task_embedding.weight", Place::kOwn, {tasks_.highest + 1, width}, Init::normal(1.0)},
                 {"moe_gate.weight", Place::kOwn, {experts, width}, Init::kaiming(width)}};
   }
@@ -34,6 +35,7 @@ class TaskRouter : public Router {
   int64_t experts_;
   nn::TaskTable tasks_;
   int64_t width_;
+  Temperature temperature_;
   std::vector<TensorSpec> tensors_;
 };
 
@@ -49,9 +51,9 @@ Gates TaskRouter::route(const at::Tensor& u, const std::vector<at::Tensor>& own,
   MOREX_CHECK(ids.numel() == 0 || (ids.min().item<int64_t>() >= 0 && ids.max().item<int64_t>() <= tasks_.highest),
               ErrorKind::kConfig, "[router] task_ids must be at least 0 and at most tasks, {}, got {} to {}",
               tasks_.highest, ids.min().item<int64_t>(), ids.max().item<int64_t>());
-  const at::Tensor sequence = sequence_numbers(rows, u.device());                                     // [T]
-  const at::Tensor logits = at::mm(own[0].index_select(0, ids), own[1].t());                          // [B, E]
-  const at::Tensor each = prior.before_choice(logits.index_select(0, sequence), 0, prior_own, rows);  // [T, E]
+  const at::Tensor sequence = sequence_numbers(rows, u.device());                                            // [T]
+  const at::Tensor logits = temperature_.divide(at::mm(own[0].index_select(0, ids), own[1].t()), rows.ctx);  // [B, E]
+  const at::Tensor each = prior.before_choice(logits.index_select(0, sequence), 0, prior_own, rows);         // [T, E]
   Chosen chosen;
   chosen.weights = at::softmax(each, 1);
   if (rows.recorder != nullptr) {
@@ -71,7 +73,7 @@ Gates TaskRouter::route(const at::Tensor& u, const std::vector<at::Tensor>& own,
 
 std::unique_ptr<Router> make_task_router(const MakeRouter& from) {
   const JsonReader options(from.options, "router", ErrorKind::kConfig);
-  options.refuse_unknown_keys({"kind", "tasks", "task_names", "task_dim"});
+  options.refuse_unknown_keys({"kind", "tasks", "task_names", "task_dim", "logit_temperature"});
   nn::TaskTable tasks;
   tasks.names = options.get_or<std::vector<std::string>>("task_names", {});
   const auto count = static_cast<int64_t>(tasks.names.size());
@@ -84,7 +86,8 @@ std::unique_ptr<Router> make_task_router(const MakeRouter& from) {
   MOREX_CHECK(static_cast<int64_t>(different.size()) == count && !different.contains(""), ErrorKind::kConfig,
               "[router] task_names must be different names, got {}", options.raw("task_names").dump());
   MOREX_CHECK(width >= 1, ErrorKind::kConfig, "[router] task_dim must be at least 1, got {}", width);
-  return std::make_unique<TaskRouter>(gate_count(from.shape), std::move(tasks), width);
+  return std::make_unique<TaskRouter>(gate_count(from.shape), std::move(tasks), width,
+                                      read_softening(from.options).temperature);
 }
 
 }  // namespace morex::adapters

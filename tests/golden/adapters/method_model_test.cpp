@@ -19,6 +19,7 @@ namespace {
 struct ModelCase {
   std::string name;
   at::ScalarType dtype;
+  bool gather = false;  // experts that can be gathered are
 };
 
 void PrintTo(const ModelCase& model, std::ostream* out) { *out << model.name; }
@@ -26,7 +27,12 @@ void PrintTo(const ModelCase& model, std::ostream* out) { *out << model.name; }
 std::vector<ModelCase> model_cases() {
   std::vector<ModelCase> cases;
   for (const std::string& name : golden_cases("methods/model", ""))
-    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) cases.push_back({name, dtype});
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      cases.push_back({name, dtype});
+      const Json config = read_json_file(golden_dir() / "methods" / "model" / name / "config.json");
+      if (can_gather(recipe_of_case(config.at("method"), config.at("config")).value_or(Json::object())))
+        cases.push_back({name, dtype, true});
+    }
   return cases;
 }
 
@@ -59,6 +65,7 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
   auto recipe = recipe_of_case(config_.at("method"), config_.at("config"));
   ASSERT_TRUE(recipe.has_value()) << "no recipe for " << param.name << ": every published method is built";
   (*recipe)["target_modules"] = config_.at("target_modules");
+  if (param.gather) (*recipe)["experts"]["execution"] = "gather";
   if (config_.at("training").contains("loraplus_lr_ratio"))
     (*recipe)["loraplus_lr_ratio"] = config_["training"]["loraplus_lr_ratio"];
 
@@ -137,7 +144,7 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, MethodModel, testing::ValuesIn(model_cases()), [](const auto& info) {
-  return info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32");
+  return info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32") + (info.param.gather ? "_gather" : "");
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MethodModel);
 
