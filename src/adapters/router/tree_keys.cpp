@@ -14,6 +14,7 @@
 #include <ATen/ops/eq.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/mv.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/stack.h>
 
@@ -168,9 +169,12 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
     for (const Network& network : level.networks) {
       const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
       const at::Tensor hidden = phi_(over_path(h, own[network.v1], l, picks, keys) + own[network.c1], slope);
-      const at::Tensor query =
-          at::addmm(own[network.c2], hidden.reshape({-1, widths_[l]}), own[network.v2].t());  // [T·P, m]
-      const at::Tensor score = at::mm(gate_ == TreeGate::kNoisyTopK ? unit_rows(query) : query, keys[l].t());
+      const at::Tensor flat = hidden.reshape({-1, widths_[l]});  // [T·P, m]
+      const at::Tensor &v2 = own[network.v2], &c2 = own[network.c2];
+      // Where the query has no length of its own, K·V2 is formed once, not the query of every node.
+      const at::Tensor score = gate_ == TreeGate::kNoisyTopK
+                                   ? at::mm(unit_rows(at::addmm(c2, flat, v2.t())), keys[l].t())
+                                   : at::addmm(at::mv(keys[l], c2), flat, at::mm(keys[l], v2).t());  // [T·P, s]
       scores.push_back(softening_.temperature.divide(score, rows.ctx));
     }
     input.logits = scores[0];
