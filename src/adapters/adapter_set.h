@@ -31,6 +31,19 @@ struct SiteCost {
   double routing_flops = 0;           // forward, of the router
 };
 
+class BankAdapter;
+class BlockAdapter;
+
+// What adapts one group of projections, or one feed-forward block.
+struct AdaptedGroup {
+  nn::LinearGroup* group = nullptr;
+  const BankAdapter* bank = nullptr;
+};
+struct AdaptedBlock {
+  nn::Mlp* mlp = nullptr;
+  const BlockAdapter* block = nullptr;
+};
+
 // The slots given to create() or load() must outlive the set, and the set every graph that ran through it.
 class AdapterSet {
  public:
@@ -40,8 +53,9 @@ class AdapterSet {
   // do not fit together.
   static std::unique_ptr<AdapterSet> create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
                                             at::Device device, Warnings& warnings);
-  // Reads adapter_config.json + adapter_model.safetensors. Every tensor must land somewhere and every parameter must be
-  // filled: otherwise Error(kFormat) with the name. An unequal base digest is Error(kFormat).
+  // Reads adapter_config.json and the tensor file beside it: ours, PEFT's, or those of a method's own project. Every
+  // tensor must land somewhere and every parameter must be filled: otherwise Error(kFormat) with the name. An unequal
+  // base digest is Error(kFormat).
   static std::unique_ptr<AdapterSet> load(const std::filesystem::path& folder, nn::SlotTable& slots,
                                           const BaseIdentity& base, at::ScalarType dtype, at::Device device,
                                           Warnings& warnings);
@@ -57,8 +71,15 @@ class AdapterSet {
   virtual at::Tensor auxiliary_loss(const nn::RoutingReport& report) const = 0;
 
   virtual void save(const std::filesystem::path& folder, const BaseIdentity& base) const = 0;
+  // The same for the method's own project: its keys and names (official/table.h). `layout` "": the first that suits the
+  // method; returns its name. Throws Error(kConfig) when there is none, or it has no place for an option.
+  virtual std::string save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                                    const std::string& layout) const = 0;
   virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
+  // In the order of the forward pass. They live as long as the set; attaching it is not needed.
+  virtual std::vector<AdaptedGroup> groups() const = 0;
+  virtual std::vector<AdaptedBlock> blocks() const = 0;
   // The numbers of cluster scores that its sites need of every sequence, each once, ascending.
   virtual std::vector<int64_t> cluster_counts() const = 0;
 

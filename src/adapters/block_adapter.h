@@ -1,5 +1,6 @@
 // A structure that takes the place of a whole feed-forward block, because its gates multiply after the non-linearity.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -10,6 +11,11 @@
 #include "nn/slots.h"
 
 namespace morex::adapters {
+
+// The experts' updates of one projection, averaged with the token's gates over their sum: z·b, z [T, k], b [k, f].
+struct MeanUpdate {
+  at::Tensor z, b;
+};
 
 class BlockAdapter : public nn::MlpAdapter {
  public:
@@ -22,6 +28,8 @@ class BlockAdapter : public nn::MlpAdapter {
   virtual StructureCost cost() const = 0;
   virtual const Router& router() const = 0;
   virtual const Prior& prior() const = 0;
+  // Of gate and up projection for the block's input x [T, D]; a token without gates has none. No gradient, no dropout.
+  virtual std::array<MeanUpdate, 2> mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const = 0;
   virtual std::string why_not_mergeable() const = 0;
 };
 

@@ -29,6 +29,7 @@ class Router {
   virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                       const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
   virtual bool whole_sequences() const { return false; }   // rows of one sequence depend on each other
+  virtual bool reads_tasks() const { return false; }       // its gates are a function of the sequence's task
   virtual double flops() const = 0;                        // per token, forward, multiply-add = 2
   virtual int64_t active_parameters() const { return 0; }  // that one token uses, where a method counts its router's
 };

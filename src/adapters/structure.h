@@ -23,9 +23,9 @@ struct StructureCost {
   double sparse_flops = 0;  // only the chosen experts
 };
 
-// The tensors of one site, detached: down [R, d_in], up [R', d_out], own as in mix().
+// The tensors of one site, detached: down [R, d_in], up [R', d_out], up_bias [d_out] or undefined, own as in mix().
 struct SiteTensors {
-  at::Tensor down, up;
+  at::Tensor down, up, up_bias{};
   std::vector<at::Tensor> own;
 };
 
@@ -42,6 +42,8 @@ class Structure {
   // entries are defined. Runs on chunks of tokens, and again in the backward pass.
   virtual at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                          const TokenRows& rows) const = 0;
+  // Whether z is a linear map of h while the gates do not change.
+  virtual bool linear_for_fixed_gates() const { return false; }
   // Elements per token of the largest tensor mix() makes: sets the size of a chunk.
   virtual int64_t mix_width() const { return up_rows(); }
   // Whether base output plus update are multiplied by a factor per output, and that factor [d_out]. `own` of `tensors`

@@ -21,6 +21,7 @@ class TaskRouter : public Router {
   int64_t rows() const override { return 0; }
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   bool dense() const override { return true; }
+  bool reads_tasks() const override { return true; }
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override;
   double flops() const override { return 0.0; }  // once per sequence

@@ -51,6 +51,7 @@ class LowRankExperts : public Structure {
     return (each * weights.unsqueeze(2)).reshape({tokens, up_rows()});
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   StructureCost cost(const Site& site) const override;
   std::string why_not_mergeable() const override {
     return "the gates of a mixture depend on the token, so its update is no matrix that could be added to a weight";

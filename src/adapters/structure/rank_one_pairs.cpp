@@ -59,6 +59,7 @@ class RankOnePairs : public Structure {
     return z * gamma;
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   StructureCost cost(const Site& site) const override {
     const int64_t parameters = options_.down * site.d_in + options_.up * site.d_out;
     const int64_t mixing = options_.layout == PairLayout::kPairs ? options_.experts : options_.down;
