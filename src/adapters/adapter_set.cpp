@@ -11,6 +11,9 @@
 #include "adapters/expert_similarity.h"
 #include "adapters/lora_sources.h"
 #include "adapters/make_site.h"
+#include "adapters/official/table.h"
+#include "adapters/official_names.h"
+#include "adapters/peft_config.h"
 #include "adapters/plain_entry.h"
 #include "adapters/structure/pissa.h"
 #include "adapters/tally_gates.h"
@@ -75,11 +78,15 @@ class AdapterSetImpl : public AdapterSet {
   void save(const std::filesystem::path& folder, const BaseIdentity& base) const override {
     write_adapter(folder, config_, store_, base);
   }
+  std::string save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                            const std::string& layout) const override;
   std::vector<SiteCost> costs() const override;
   nn::SequenceNeeds sequence_needs() const override;
   std::vector<RoutedSite> routed_sites() const override;
   std::vector<nn::RoutedGate> routed_gates() const override;
   std::vector<at::Tensor> expert_cosines() const override;
+  std::vector<AdaptedGroup> groups() const override;
+  std::vector<AdaptedBlock> blocks() const override;
   std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const override;
   std::string why_not_mergeable() const override;
   void merge_into_base() override;
@@ -92,7 +99,7 @@ class AdapterSetImpl : public AdapterSet {
   void swap_bases();
   void check_targets(Warnings& warnings) const;
   Json make_config() const;
-  std::vector<std::string> exact_targets() const;
+  std::vector<std::string> projection_targets() const;  // what is adapted, as PEFT would say it
 
   nn::SlotTable* slots_;
   std::vector<MethodEntry> entries_;
@@ -226,18 +233,16 @@ void AdapterSetImpl::check_targets(Warnings& warnings) const {
   }
 }
 
-// The adapted modules as a list that PEFT's matching turns into exactly them: last components where that is exact.
-std::vector<std::string> AdapterSetImpl::exact_targets() const {
-  std::set<std::string> names, paths;
-  for (const auto& [module, entry] : entry_of_) {
-    names.insert(last_component(module));
-    paths.insert(module);
+std::vector<std::string> AdapterSetImpl::projection_targets() const {
+  std::set<std::string> adapted;
+  std::vector<std::string> all;
+  for (const nn::LinearGroup* group : slots_->groups) {
+    for (const nn::LinearMember& member : group->members) {
+      all.push_back(member.module);
+      if (entry_of_.contains(member.module)) adapted.insert(member.module);
+    }
   }
-  for (const nn::LinearGroup* group : slots_->groups)
-    for (const nn::LinearMember& member : group->members)
-      if (names.contains(last_component(member.module)) && !paths.contains(member.module))
-        return {paths.begin(), paths.end()};
-  return {names.begin(), names.end()};
+  return exact_targets(adapted, all);
 }
 
 Json AdapterSetImpl::make_config() const {
@@ -245,7 +250,7 @@ Json AdapterSetImpl::make_config() const {
   const Json& experts = entries_.front().experts;
   const bool plain_lora = entries_.size() == 1 && experts.at("kind") == "low_rank" &&
                           entries_.front().router.at("kind") == "none" && !experts.value("mixer", false);
-  return plain_lora ? peft_lora_config(method, exact_targets()) : morex_config(method, store_);
+  return plain_lora ? peft_lora_config(method, projection_targets()) : morex_config(method, store_);
 }
 
 at::Tensor AdapterSetImpl::auxiliary_loss(const nn::RoutingReport& report) const {
@@ -288,6 +293,34 @@ std::vector<SiteCost> AdapterSetImpl::costs() const {
                      block->router().flops()});
   }
   return costs;
+}
+
+std::string AdapterSetImpl::save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                                          const std::string& layout_name) const {
+  const OfficialLayout& layout = layout_for(entries_, layout_name);
+  const std::string name(layout.name);
+  const std::vector<std::string> targets = projection_targets();
+  const OfficialExport from{entries_, targets, store_, *slots_};
+  write_adapter(folder, layout.write(from), store_, base, [&](const std::string& ours) {
+    const std::string official = official_name(name, ours);
+    std::vector<std::string> names{official};
+    if (layout.copies != nullptr)
+      for (std::string& copy : layout.copies(from, official)) names.push_back(std::move(copy));
+    return names;
+  });
+  return name;
+}
+
+std::vector<AdaptedGroup> AdapterSetImpl::groups() const {
+  std::vector<AdaptedGroup> all;
+  for (size_t i = 0; i < banks_.size(); ++i) all.push_back({groups_[i], banks_[i].get()});
+  return all;
+}
+
+std::vector<AdaptedBlock> AdapterSetImpl::blocks() const {
+  std::vector<AdaptedBlock> all;
+  for (size_t i = 0; i < blocks_.size(); ++i) all.push_back({mlps_[i], blocks_[i].get()});
+  return all;
 }
 
 void AdapterSetImpl::add_routed(const Site& site, const GateShape& shape, std::vector<RoutedSite>& sites) const {
@@ -425,17 +458,17 @@ std::unique_ptr<AdapterSet> AdapterSet::create(const Json& method, nn::SlotTable
 std::unique_ptr<AdapterSet> AdapterSet::load(const std::filesystem::path& folder, nn::SlotTable& slots,
                                              const BaseIdentity& base, at::ScalarType dtype, at::Device device,
                                              Warnings& warnings) {
-  const Json method = read_adapter_config(folder, warnings);
+  const AdapterFolder read = open_adapter(folder, slots, warnings);
   std::unique_ptr<AdapterSetImpl> set;
   try {
-    set = std::make_unique<AdapterSetImpl>(method, slots, warnings);
+    set = std::make_unique<AdapterSetImpl>(read.method, slots, warnings);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kConfig) throw;
     fail(ErrorKind::kFormat, "[{}] {}", (folder / "adapter_config.json").string(), error.what());
   }
   set->allocate(dtype, device);
   if (set->moves_bases()) set->initialize(0);  // the moved base is that of a fresh adapter
-  read_adapter_tensors(folder, set->parameters(), base);
+  read_adapter_tensors(read, set->parameters(), base);
   return set;
 }
 

@@ -4,6 +4,8 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -283,9 +285,37 @@ SiteTensors BankAdapter::tensors(size_t site) const {
   SiteTensors tensors;
   tensors.down = store_->leaf(down_leaf_).detach().narrow(0, location.down_row, sites_[site].structure->down_rows());
   tensors.up = store_->leaf(location.up_leaf).detach();
+  if (location.up_bias_leaf >= 0) tensors.up_bias = store_->leaf(location.up_bias_leaf).detach();
   for (const at::Tensor& own : own_tensors(location.structure_leaves))
     tensors.own.push_back(own.defined() ? own.detach() : own);
   return tensors;
+}
+
+bool BankAdapter::reads_no_token(size_t site) const {
+  const int64_t rows = sites_[site].router->rows();
+  return rows == 0 ||
+         store_->leaf(down_leaf_).detach().narrow(0, locations_[site].route_row, rows).eq(0).all().item<bool>();
+}
+
+at::Tensor BankAdapter::middle_matrix(size_t index, const nn::BatchContext& ctx) const {
+  const at::NoGradGuard guard;
+  const BankSite& site = sites_[index];
+  const Location& location = locations_[index];
+  MOREX_ASSERT(site.structure->linear_for_fixed_gates());
+  const int64_t rank = site.structure->down_rows();
+  const at::TensorOptions options = store_->leaf(down_leaf_).options().requires_grad(false);
+  // Every row of the identity is a token of one sequence.
+  nn::BatchContext each = ctx;
+  each.batch = 1, each.length = rank;
+  const TokenRows rows{each, site.site, 0, rank, {}, nullptr};
+  Gates gates;
+  if (site.structure->gates().kind != GateKind::kNone) {
+    const std::vector<at::Tensor> prior_own = own_tensors(location.prior_leaves);
+    gates = site.router->route(at::zeros({rank, site.router->rows()}, options), own_tensors(location.router_leaves),
+                               *site.prior, prior_own, rows);
+    gates = site.prior->after_choice(std::move(gates), prior_own, rows);
+  }
+  return site.structure->mix(at::eye(rank, options), gates, own_tensors(location.structure_leaves), rows);
 }
 
 }  // namespace morex::adapters

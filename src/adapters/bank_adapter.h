@@ -53,6 +53,11 @@ class BankAdapter : public nn::GroupAdapter {
   int64_t parameter_count(const BankSite& site) const;
   // The site's tensors, detached.
   SiteTensors tensors(size_t site) const;
+  // Whether no router row reads the token: there is none, or all of them are zero.
+  bool reads_no_token(size_t site) const;
+  // M [R, R'] with z = h·M for a token of `ctx` on which the router rows give zero. For structures that are
+  // linear_for_fixed_gates(). No gradient.
+  at::Tensor middle_matrix(size_t site, const nn::BatchContext& ctx) const;
 
  private:
   // Where the tensors of a site lie in the store.

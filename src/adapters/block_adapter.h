@@ -1,5 +1,6 @@
 // A structure that takes the place of a whole feed-forward block, because its gates multiply after the non-linearity.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +12,11 @@
 #include "nn/slots.h"
 
 namespace morex::adapters {
+
+// The experts' updates of one projection, averaged with the token's gates over their sum: z·b, z [T, k], b [k, f].
+struct MeanUpdate {
+  at::Tensor z, b;
+};
 
 class BlockAdapter : public nn::MlpAdapter {
  public:
@@ -25,6 +31,8 @@ class BlockAdapter : public nn::MlpAdapter {
   virtual at::Tensor expert_products() const = 0;  // [E, E], as in Structure
   virtual const Router& router() const = 0;
   virtual const Prior& prior() const = 0;
+  // Of gate and up projection for the block's input x [T, D]; a token without gates has none. No gradient, no dropout.
+  virtual std::array<MeanUpdate, 2> mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const = 0;
   virtual std::string why_not_mergeable() const = 0;
 };
 

@@ -23,9 +23,9 @@ struct StructureCost {
   double sparse_flops = 0;  // only the chosen experts
 };
 
-// The tensors of one site, detached: down [R, d_in], up [R', d_out], own as in mix().
+// The tensors of one site, detached: down [R, d_in], up [R', d_out], up_bias [d_out] or undefined, own as in mix().
 struct SiteTensors {
-  at::Tensor down, up;
+  at::Tensor down, up, up_bias{};
   std::vector<at::Tensor> own;
 };
 
@@ -47,6 +47,8 @@ class Structure {
   // where not chosen.
   virtual bool gathers(const at::Tensor& /*x*/) const { return false; }
   virtual at::Tensor expert_weights(const Gates& /*gates*/) const { return {}; }
+  // Whether z is a linear map of h while the gates do not change.
+  virtual bool linear_for_fixed_gates() const { return false; }
   // Elements per token of the largest tensor mix() makes: sets the size of a chunk.
   virtual int64_t mix_width() const { return up_rows(); }
   // Whether base output plus update are multiplied by a factor per output, and that factor [d_out]. `own` of `tensors`

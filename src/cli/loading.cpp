@@ -1,5 +1,6 @@
 #include "cli/loading.h"
 
+#include "base/error.h"
 #include "cli/options.h"
 #include "eval/make_embedder.h"
 #include "eval/sequence_reader.h"
@@ -98,6 +99,11 @@ bool has_tokenizer(const fs::path& path) {
 
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& arguments) {
   return text::Tokenizer::load(arguments.tokenizer.empty() ? arguments.model : arguments.tokenizer);
+}
+
+void check_new_folder(const fs::path& output) {
+  MOREX_CHECK(!fs::exists(output) || (fs::is_directory(output) && fs::is_empty(output)), ErrorKind::kConfig,
+              "--output must be a new or empty folder, {} is neither", output.string());
 }
 
 std::string dtype_name(at::ScalarType dtype) {

@@ -1,4 +1,4 @@
-// What eval, generate, merge and inspect share: a base model, its tokenizer, an adapter on it.
+// What eval, generate, merge, convert and inspect share: a base model, its tokenizer, an adapter on it.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -45,6 +45,9 @@ LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& war
 // Whether the model at `path` (a folder or a .gguf file) brings a tokenizer.
 bool has_tokenizer(const std::filesystem::path& path);
 std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& arguments);
+
+// Throws Error(kConfig) unless `output` is a new or empty folder.
+void check_new_folder(const std::filesystem::path& output);
 
 std::string dtype_name(at::ScalarType dtype);  // "float32"
 

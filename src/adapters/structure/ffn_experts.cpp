@@ -6,7 +6,9 @@
 // token that its expert has no room for passes through: y = g·x. Parameters: E·3·r·(d + f) and the router's.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/where.h>
 
 #include "adapters/bank_adapter.h"
 #include "adapters/block_adapter.h"
@@ -46,6 +48,7 @@ class FfnExperts : public BlockAdapter {
   at::Tensor expert_products() const override;
   const Router& router() const override { return *routing_.router; }
   const Prior& prior() const override { return *routing_.prior; }
+  std::array<MeanUpdate, 2> mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const override;
   std::string why_not_mergeable() const override {
     return "the gates of a mixture depend on the token and multiply after the non-linearity, so its update is no "
            "matrix "
@@ -216,6 +219,22 @@ at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::
     y = y + outside.to(y.scalar_type()) * x;
   }
   return last.bias.defined() ? y + inside.to(y.scalar_type()) * last.bias : y;
+}
+
+std::array<MeanUpdate, 2> FfnExperts::mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const {
+  const at::NoGradGuard guard;
+  const at::Tensor down = store_->leaf(down_leaf_).detach();
+  const int64_t tokens = x.size(0), experts = options_.experts, wide = 2 * rows();
+  nn::RoutingReport report;
+  const LevelGates gates = route(ops::down_fp32(x, down.narrow(0, wide, routing_.router->rows())), ctx, report);
+  const at::Tensor weights = all_gates(gates, experts).squeeze(1);  // [T, E]
+  const at::Tensor total = weights.sum(1, /*keepdim=*/true);
+  const at::Tensor mean = (weights / at::where(total.eq(0), 1.0, total)).unsqueeze(2) * options_.scale;  // [T, E, 1]
+  const at::Tensor h = ops::down(x, down.narrow(0, 0, wide)).view({tokens, 2, experts, options_.rank});
+  const auto weighed = [&](int64_t projection) {
+    return (h.select(1, projection) * mean.to(h.scalar_type())).reshape({tokens, rows()});
+  };
+  return {MeanUpdate{weighed(0), store_->leaf(b_gate_).detach()}, MeanUpdate{weighed(1), store_->leaf(b_up_).detach()}};
 }
 
 int64_t FfnExperts::parameter_count() const {

@@ -77,6 +77,7 @@ class LowRankExperts : public Structure {
                            tensors.up.view({options_.experts, r, tensors.up.size(1)}));
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   StructureCost cost(const Site& site) const override;
   std::string why_not_mergeable() const override {
     return "the gates of a mixture depend on the token, so its update is no matrix that could be added to a weight";
