@@ -98,6 +98,7 @@ data::Batch fixed_batch(int64_t rows, int64_t length, int64_t vocabulary) {
   batch.labels = batch.ids;
   batch.lengths.assign(static_cast<size_t>(rows), length);
   batch.prompt_lengths = batch.lengths;
+  batch.facts.resize(static_cast<size_t>(rows));
   for (int64_t r = 0; r < rows; ++r) batch.examples.push_back(r);
   return batch;
 }
