@@ -8,8 +8,8 @@
 
 namespace morex::ops {
 
-// A part of the flat buffer with settings of its own. Frozen while frozen_from <= step < frozen_until: value and moments
-// are untouched, and its bias correction counts its own updates, as if those steps had not been.
+// A part of the flat buffer with settings of its own. Frozen while frozen_from <= step < frozen_until: value and
+// moments are untouched, and its bias correction counts its own updates, as if those steps had not been.
 struct AdamWSegment {
   int64_t offset = 0, size = 0;
   double lr_factor = 1.0;

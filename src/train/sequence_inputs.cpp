@@ -13,8 +13,8 @@ std::vector<std::string> task_names_of(const std::vector<data::Example>& example
   return nn::task_names(std::move(tasks));
 }
 
-void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs, const std::vector<data::Example>& training,
-                 const std::vector<data::Example>& validation) {
+void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs,
+                           const std::vector<data::Example>& training, const std::vector<data::Example>& validation) {
   const bool reads =
       !recipe.clusters_file.empty() || !recipe.encoder_name_or_path.empty() || !recipe.embeddings_file.empty();
   MOREX_CHECK(!reads || !needs.clusters.empty(), ErrorKind::kConfig,

@@ -72,6 +72,9 @@ class LoraConversion : public testing::Test {
   void expect_exact(const ConversionOptions& options, int64_t rank) {
     EXPECT_EQ(why_data_is_needed(*set_, options), "");
     const at::Tensor expected = run();
+    // What the last bits of the input alone do to the output: the model takes sines of large numbers.
+    const at::NoGradGuard guard;
+    const double rounding = test::max_abs_difference(model_.forward(x() * (1.0 + 4e-16), context()), expected);
     const Conversion made = convert_to_lora(*set_, options, [] { FAIL() << "no data are needed"; });
     EXPECT_EQ(made.tokens, 0);
     EXPECT_TRUE(made.errors.empty());
@@ -84,7 +87,7 @@ class LoraConversion : public testing::Test {
     EXPECT_GT(test::max_abs_difference(base, expected), 1e-2);
     const auto converted = lora(made);
     converted->attach();
-    EXPECT_TRUE(test::near(run(), expected, 1e-13));
+    EXPECT_TRUE(test::near(run(), expected, 1e-13 + 10.0 * rounding));
     converted->detach();
   }
 

@@ -137,9 +137,8 @@ TEST(TasksRun, A_column_nobody_reads_is_a_warning) {
 }
 
 Json loramoe(const Json& more = Json::object()) {
-  Json recipe = {{"method", "loramoe"},
-                 {"experts", {{"num_experts", 4}}},
-                 {"losses", {{{"kind", "localized"}, {"coef", 1.0}}}}};
+  Json recipe = {
+      {"method", "loramoe"}, {"experts", {{"num_experts", 4}}}, {"losses", {{{"kind", "localized"}, {"coef", 1.0}}}}};
   recipe.update(more);
   return recipe;
 }
