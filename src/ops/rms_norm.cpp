@@ -9,13 +9,12 @@
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 template <typename T, typename A>
 [[gnu::always_inline]] inline void forward_row(const T* x, const T* w, T* y, A* rstd, int64_t d, A eps) {

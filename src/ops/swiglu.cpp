@@ -8,13 +8,12 @@
 #include "ops/activation_functions.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 template <typename T, typename Act>
 [[gnu::always_inline]] inline void forward_row(const Act& act, const T* g, const T* u, T* y, int64_t n) {

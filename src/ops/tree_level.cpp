@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/exponential.h"
 #include "ops/gemm.h"
 #include "ops/vector_loops.h"
@@ -189,8 +190,6 @@ Loops<T, Act> make_loops(const Act& act, const Sizes& size, const at::Tensor& h,
           ids.const_data_ptr<int64_t>(),
           bt.const_data_ptr<T>()};
 }
-
-at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
 
 at::Tensor scaled_transpose(const at::Tensor& b, double scale) { return (b * scale).transpose(1, 2).contiguous(); }
 
