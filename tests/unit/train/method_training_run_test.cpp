@@ -19,7 +19,11 @@ using test::run;
 using test::TinyRun;
 
 Json mola(const Json& more = Json::object()) {
-  Json recipe = {{"method", "mola"}, {"experts", {{"r", 4}, {"num_experts", 3}}}, {"weight_decay", 0.1}};
+  // The loss moves the routers from the first step on, when B is still zero.
+  Json recipe = {{"method", "mola"},
+                 {"experts", {{"r", 4}, {"num_experts", 3}}},
+                 {"losses", {{{"kind", "balance"}, {"coef", 0.1}}}},
+                 {"weight_decay", 0.1}};
   recipe.update(more);
   return recipe;
 }
@@ -69,6 +73,7 @@ TEST(MethodTraining, The_norm_does_not_count_what_is_frozen) {
   const double all = norm_of("all", Json::object()), experts = norm_of("experts", {{"router", true}}),
                router = norm_of("router", {{"experts", true}});
   EXPECT_GT(experts, 0.0);
+  EXPECT_GT(router, 0.0);
   EXPECT_NEAR(all * all, experts * experts + router * router, 1e-6 * all * all);
 }
 
@@ -96,7 +101,7 @@ TEST(MethodTraining, Frozen_steps_and_soft_routers_resume_bit_for_bit) {
 }
 
 TEST(MethodTraining, A_rate_ratio_is_a_rate) {
-  // With weight decay off and the other axes frozen, a ratio of 2 is a learning rate of 2.
+  // With the other axes frozen a ratio of 2 is twice the learning rate, weight decay included.
   const TinyRun tiny("ratio");
   const Json freeze = {{"experts", true}};
   run(tiny.recipe("ratio", mola({{"freeze", freeze}, {"lr_ratios", {{"router", 2}}}})));
