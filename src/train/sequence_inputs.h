@@ -19,9 +19,9 @@ namespace morex::train {
 std::vector<std::string> task_names_of(const std::vector<data::Example>& examples);
 
 // Throws Error(kData) naming line and column for a row with a task that the method does not know; Error(kConfig) for an
-// eval_task or one of eval_tasks, and for clusters, encoder or embeddings that the method has no use for.
-void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs, const std::vector<data::Example>& training,
-                 const std::vector<data::Example>& validation);
+// eval_task or one of eval_tasks, and for an eval_task, clusters, encoder or embeddings that the method has no use for.
+void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs,
+                           const std::vector<data::Example>& training, const std::vector<data::Example>& validation);
 
 // A column that the recipe names and the method does not read is a warning.
 void warn_of_unread_columns(const Recipe& recipe, const NeededColumns& needed, Warnings& warnings);

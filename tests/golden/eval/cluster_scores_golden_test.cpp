@@ -56,8 +56,7 @@ TEST(ClusterScoresGolden, Given_vectors_score_as_the_reference_does) {
     nn::SequenceNeeds needs;
     needs.clusters = {centroids.size(0)};
     const eval::SequenceReader reader(
-        needs,
-        std::make_unique<eval::ClusterReader>(std::make_unique<eval::VectorTable>(files), clusters, at::kCPU),
+        needs, std::make_unique<eval::ClusterReader>(std::make_unique<eval::VectorTable>(files), clusters, at::kCPU),
         at::kCPU);
     std::vector<nn::Prompt> prompts;
     for (int64_t i = 0; i < embeddings.size(0); ++i) {

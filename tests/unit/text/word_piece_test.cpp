@@ -31,7 +31,6 @@ std::vector<std::string> tokens(const std::string& text) {
   return out;
 }
 
-
 TEST(WordPiece, Takes_the_longest_piece_from_the_left) {
   EXPECT_EQ(tokens("cats"), (Tokens{"cat", "##s"}));
   EXPECT_EQ(tokens("sorting"), (Tokens{"sort", "##ing"}));
@@ -84,7 +83,8 @@ TEST(BertNormalizer, Cleans_spaces_out_strips_and_lowers) {
   EXPECT_EQ(bert_normalized(std::string("x\0y\x01z\x7f", 6) + "\u200d\ufeff\ufffd!"), "xyz!");
   EXPECT_EQ(bert_normalized("中a文"), " 中 a 文 ");
   EXPECT_EQ(bert_normalized("ÀÉ e\u0301 Å ñ İ ß"), "ae e a n i ß");
-  EXPECT_EQ(bert_normalized("한글"), "\u1112\u1161\u11ab\u1100\u1173\u11af") << "decomposed, as the reference leaves it";
+  EXPECT_EQ(bert_normalized("한글"), "\u1112\u1161\u11ab\u1100\u1173\u11af")
+      << "decomposed, as the reference leaves it";
 }
 
 TEST(BertNormalizer, Each_step_has_its_switch) {
