@@ -19,6 +19,7 @@
 #include "eval/clusters.h"
 #include "eval/make_embedder.h"
 #include "train/cluster_prompts.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -125,7 +126,13 @@ Prompts embed(const ClusterArguments& arguments, const eval::Clusters* made, con
   model.encoder = model.embeddings = "";  // for load(), they belong to an adapter
   const bool by_base = made != nullptr ? made->embedder.kind == "base"
                                        : arguments.model.encoder.empty() && arguments.model.embeddings.empty();
-  if (by_base && !model.model.empty()) all.base = load(model, globals.threads, warnings);
+  if (by_base && !model.model.empty()) {
+    all.base = load(model, globals.threads, warnings);
+  } else {
+    train::Recipe threads_only;
+    threads_only.threads = globals.threads;
+    train::resolve_runtime(threads_only, warnings);
+  }
   eval::EmbedderChoice choice{arguments.model.encoder, {}};
   if (!arguments.model.embeddings.empty())
     choice.embeddings.push_back({arguments.model.embeddings, arguments.data_file});

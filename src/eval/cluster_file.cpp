@@ -68,6 +68,9 @@ ClusterSet read_set(const io::SafetensorsFile& file, const std::string& count, i
   set.nearest = told<std::vector<std::vector<std::string>>>(file, "nearest." + count, {});
   set.silhouettes = told<std::vector<double>>(file, "silhouettes." + count, {});
   set.inertia = told<double>(file, "inertia." + count, 0.0);
+  MOREX_CHECK(set.silhouettes.empty() || set.silhouettes.size() == set.sizes.size(), ErrorKind::kFormat,
+              "[{}] silhouettes.{} must be {} numbers, got {}", file.path().string(), count, count,
+              set.silhouettes.size());
   return set;
 }
 

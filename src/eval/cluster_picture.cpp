@@ -17,7 +17,7 @@ constexpr double kPlot = 640, kMargin = 24, kTop = 76, kLegend = kPlot + 2 * kMa
 constexpr double kLine = 22;  // of the legend
 constexpr size_t kShapes = 4, kHues = 9;
 
-// For the text of an element: the five signs XML reserves, and no control characters.
+// For the text of an element: without the signs that XML reserves, and without control characters.
 std::string escaped(std::string_view text) {
   std::string out;
   for (const char c : text) {

@@ -20,6 +20,8 @@ void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs,
   MOREX_CHECK(!reads || !needs.clusters.empty(), ErrorKind::kConfig,
               "[recipe] clusters_file, encoder_name_or_path and embeddings_file have no meaning for a method that uses "
               "no clusters. Hint: prior: {{kind: clusters}}");
+  MOREX_CHECK(needs.tasks || recipe.eval_task.empty(), ErrorKind::kConfig,
+              "[recipe] eval_task has no meaning for a method none of whose routers goes by the task");
   if (!needs.tasks) return;
   eval::check_tasks(training, *needs.tasks, recipe.train_file, recipe.data.task_column);
   eval::check_tasks(validation, *needs.tasks, recipe.validation_file, recipe.data.task_column);

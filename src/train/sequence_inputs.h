@@ -19,7 +19,7 @@ namespace morex::train {
 std::vector<std::string> task_names_of(const std::vector<data::Example>& examples);
 
 // Throws Error(kData) naming line and column for a row with a task that the method does not know; Error(kConfig) for an
-// eval_task or one of eval_tasks, and for clusters, encoder or embeddings that the method has no use for.
+// eval_task or one of eval_tasks, and for an eval_task, clusters, encoder or embeddings that the method has no use for.
 void check_sequence_inputs(const Recipe& recipe, const nn::SequenceNeeds& needs,
                            const std::vector<data::Example>& training, const std::vector<data::Example>& validation);
 

@@ -256,6 +256,10 @@ TEST(Clusters, A_file_of_something_else_is_refused) {
   eval::save_clusters(path, clusters);
   refused();
   clusters = example();
+  clusters.sets[0].silhouettes.push_back(0.0);
+  eval::save_clusters(path, clusters);
+  refused();
+  clusters = example();
   clusters.sets[0].centroids = at::zeros({3, 5}, at::kFloat);
   eval::save_clusters(path, clusters);
   refused();

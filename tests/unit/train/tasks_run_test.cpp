@@ -122,6 +122,9 @@ TEST(TasksRun, Missing_columns_and_unknown_tasks_are_refused_with_row_and_column
   const std::string sample = refusal(tiny.recipe("c", moelora({{"sample_prompts", {"a"}}})), ErrorKind::kConfig);
   EXPECT_NE(sample.find("eval_task"), std::string::npos) << sample;
 
+  const std::string useless = refusal(tiny.recipe("e", {{"eval_task", "add"}}), ErrorKind::kConfig);
+  EXPECT_NE(useless.find("eval_task has no meaning"), std::string::npos) << useless;
+
   Json few = moelora();
   few["router"]["tasks"] = 1;
   tiny.add_columns([](int64_t row) { return Json{{"task", std::string(1, static_cast<char>('a' + row % 3))}}; });
