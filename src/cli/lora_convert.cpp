@@ -119,7 +119,7 @@ void print_modules(const OrderedJson& report) {
 
 OrderedJson convert_to_folder(const LoraConvert& convert, const std::vector<data::Example>& fit,
                               const std::vector<data::Example>& held_out, const fs::path& folder) {
-  const models::CausalLm& model = *convert.loaded.model;
+  models::CausalLm& model = *convert.loaded.model;
   const auto stream_of = [&](const std::vector<data::Example>& rows, const char* name) {
     const int64_t pad = convert.loaded.tokenizer ? convert.loaded.tokenizer->pad_id().value_or(0) : 0;
     const auto data = std::make_shared<FitData>(model, rows, convert.batch_size, pad);
