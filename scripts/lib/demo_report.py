@@ -40,7 +40,7 @@ The adapter lies in {adapter}. What to type next:
   build/morex inspect adapter {adapter} --model {base}
   build/morex train demo/smore.yaml output_dir=runs/mine train_file=YOUR.jsonl
   build/morex convert --model {base} --adapter {adapter} \\
-      --to lora --rank 32 --fit demo/data/train.jsonl --output runs/lora
+      --to lora --rank 32 --fit demo/data/train.jsonl --fit-rows 200 --output runs/lora
 A S'MoRE adapter depends on the token and is not linear, so it runs in morex and cannot be folded into the base's
 weights; the LoRA that convert fits to it can: build/morex merge.""")
 

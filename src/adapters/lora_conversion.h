@@ -15,7 +15,7 @@ namespace morex::adapters {
 struct ConversionOptions {
   int64_t rank = 0;         // of each module, at most; 0: each its own, by `tolerance`
   double tolerance = 0.05;  // share of an update's root mean square that the cut to a rank may lose
-  double ridge = 1e-6;      // of the mean second moment of a module's inputs
+  double ridge = 1e-4;      // of the mean second moment of a module's inputs
   std::optional<int64_t> task;
   int64_t memory_bytes = int64_t{2} << 30;  // of second moments held at once; more of them need more passes
 };

@@ -10,8 +10,7 @@
 
 namespace morex::cli {
 
-FitData::FitData(const models::CausalLm& model, const std::vector<data::Example>& rows, int64_t batch_size,
-                 int64_t pad_id)
+FitData::FitData(models::CausalLm& model, const std::vector<data::Example>& rows, int64_t batch_size, int64_t pad_id)
     : model_(model), rows_(static_cast<int64_t>(rows.size())) {
   std::vector<int64_t> order(rows.size());
   std::iota(order.begin(), order.end(), 0);
@@ -28,10 +27,15 @@ FitData::FitData(const models::CausalLm& model, const std::vector<data::Example>
 
 void FitData::run(const std::function<void(int64_t, int64_t)>& progress) const {
   const at::NoGradGuard guard;
+  const std::vector<nn::LinearGroup*>& groups = model_.slots().groups;
+  const bool adapted_head = std::any_of(groups.begin(), groups.end(), [](const nn::LinearGroup* group) {
+    return group->layer < 0 && group->adapter != nullptr;
+  });
   int64_t done = 0;
   for (const train::DeviceBatch& batch : batches_) {
     nn::RoutingReport report;
-    model_.hidden(batch.ids, batch.ctx, report);
+    const at::Tensor h = model_.hidden(batch.ids, batch.ctx, report);
+    if (adapted_head) model_.logits(h, batch.ctx, report);
     done += batch.ctx.batch;
     progress(done, rows_);
   }

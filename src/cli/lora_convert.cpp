@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <regex>
+#include <set>
 
 #include "base/files.h"
 #include "base/progress.h"
@@ -84,34 +85,41 @@ OrderedJson compare_tasks(const LoraConvert& convert, adapters::AdapterSet& lora
   return tasks;
 }
 
-// Modules that differ only in the layer's number make one row.
+// Modules that differ only in the layer's number make one row. The projections of a block that was fitted as a whole
+// have their ranks, the block has its error.
 void print_modules(const OrderedJson& report) {
   struct Row {
     std::string module;
-    int64_t count = 0, low = 0, high = 0, exact = 0;
-    double least = 0.0, most = 0.0;
+    std::set<int64_t> ranks;
+    std::vector<double> errors;
+    int64_t count = 0, exact = 0;
   };
   static const std::regex kLayerNumber(R"(\.\d+\.)");
   std::vector<Row> rows;
+  const auto row_of = [&rows](const std::string& module) -> Row& {
+    const std::string name = std::regex_replace(module, kLayerNumber, ".*.");
+    const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.module == name; });
+    return found != rows.end() ? *found : rows.emplace_back(Row{name, {}, {}, 0, 0});
+  };
   for (const OrderedJson& module : report["modules"]) {
-    const std::string name = std::regex_replace(module["module"].get<std::string>(), kLayerNumber, ".*.");
-    const int64_t rank = module["rank"];
-    const double error = module.value("relative_error", 0.0);
-    auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.module == name; });
-    if (found == rows.end()) found = rows.insert(rows.end(), {name, 0, rank, rank, 0, error, error});
-    ++found->count;
-    found->exact += module["exact"].get<bool>() ? 1 : 0;
-    found->low = std::min(found->low, rank), found->high = std::max(found->high, rank);
-    found->least = std::min(found->least, error), found->most = std::max(found->most, error);
+    Row& row = row_of(module["module"]);
+    ++row.count;
+    row.exact += module["exact"].get<bool>() ? 1 : 0;
+    row.ranks.insert(module["rank"].get<int64_t>());
   }
-  const auto range = [](const std::string& low, const std::string& high) {
-    return low == high ? low : low + "–" + high;
+  const OrderedJson errors = report.value("errors", OrderedJson::object());
+  for (const auto& [module, error] : errors.items()) row_of(module).errors.push_back(error);
+  const auto range = [](const auto& values, const char* form) {
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    if (low == values.end()) return std::string();
+    const std::string first = fmt::format(fmt::runtime(form), *low), last = fmt::format(fmt::runtime(form), *high);
+    return first == last ? first : first + "–" + last;
   };
   Table table({"module", "sites", "rank", "relative error"});
   for (const Row& row : rows)
-    table.add(
-        {row.module, fmt::format("{}", row.count), range(std::to_string(row.low), std::to_string(row.high)),
-         row.exact == row.count ? "exact" : range(fmt::format("{:.3f}", row.least), fmt::format("{:.3f}", row.most))});
+    table.add({row.module, std::to_string(row.count > 0 ? row.count : static_cast<int64_t>(row.errors.size())),
+               range(row.ranks, "{}"),
+               row.count > 0 && row.exact == row.count ? "exact" : range(row.errors, "{:.3f}")});
   fmt::print("{}", table.text());
 }
 
@@ -119,7 +127,7 @@ void print_modules(const OrderedJson& report) {
 
 OrderedJson convert_to_folder(const LoraConvert& convert, const std::vector<data::Example>& fit,
                               const std::vector<data::Example>& held_out, const fs::path& folder) {
-  const models::CausalLm& model = *convert.loaded.model;
+  models::CausalLm& model = *convert.loaded.model;
   const auto stream_of = [&](const std::vector<data::Example>& rows, const char* name) {
     const int64_t pad = convert.loaded.tokenizer ? convert.loaded.tokenizer->pad_id().value_or(0) : 0;
     const auto data = std::make_shared<FitData>(model, rows, convert.batch_size, pad);
