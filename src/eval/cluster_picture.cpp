@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "base/strings.h"
 #include "eval/principal_plane.h"
 #include "text/utf8.h"
 
@@ -17,25 +18,11 @@ constexpr double kPlot = 640, kMargin = 24, kTop = 76, kLegend = kPlot + 2 * kMa
 constexpr double kLine = 22;  // of the legend
 constexpr size_t kShapes = 4, kHues = 9;
 
-// For the text of an element: without the signs that XML reserves, and without control characters.
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&') {
-      out += "&amp;";
-    } else if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '"') {
-      out += "&quot;";
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += ' ';
-    } else {
-      out += c;
-    }
-  }
-  return out;
+// For the text of an element; control characters, which XML forbids, become blanks.
+std::string escaped(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
+  return escape_html(text);
 }
 
 // The first `most` characters, an ellipsis where there are more.

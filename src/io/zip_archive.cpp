@@ -1,9 +1,9 @@
 #include "io/zip_archive.h"
 
-#include <array>
 #include <cstdint>
 #include <cstring>
 
+#include "base/checksum.h"
 #include "base/error.h"
 #include "io/text_check.h"
 
@@ -39,22 +39,6 @@ class Places {
   std::span<const std::byte> bytes_;
   std::string where_;
 };
-
-// CRC-32 of ISO 3309, as zip has it.
-uint32_t crc32(std::span<const std::byte> bytes) {
-  static const std::array<uint32_t, 256> table = [] {
-    std::array<uint32_t, 256> made{};
-    for (uint32_t i = 0; i < 256; ++i) {
-      uint32_t value = i;
-      for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) != 0 ? 0xEDB88320U : 0U);
-      made[i] = value;
-    }
-    return made;
-  }();
-  uint32_t crc = kFull;
-  for (const std::byte byte : bytes) crc = (crc >> 8) ^ table[(crc ^ static_cast<uint32_t>(byte)) & 0xFF];
-  return ~crc;
-}
 
 struct Directory {
   uint64_t entries = 0, begin = 0;

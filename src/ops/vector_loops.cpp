@@ -7,8 +7,9 @@ namespace morex::ops {
 VectorWidth vector_width() {
   static const VectorWidth width = [] {
     const CpuFeatures cpu = cpu_features();
-    if (cpu.avx512f) return VectorWidth::k512;
-    return cpu.avx2 ? VectorWidth::k256 : VectorWidth::k128;
+    // What run_512 and run_256 are compiled for.
+    if (cpu.avx512f && cpu.avx512_bw_dq_vl && cpu.fma) return VectorWidth::k512;
+    return cpu.avx2 && cpu.fma ? VectorWidth::k256 : VectorWidth::k128;
   }();
   return width;
 }

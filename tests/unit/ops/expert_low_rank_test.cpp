@@ -11,24 +11,13 @@
 
 #include "ops/expert_low_rank_reference.h"
 #include "support/golden_tensors.h"
+#include "unit/ops/chosen_rows.h"
 #include "unit/ops/compare.h"
 
 namespace morex::test {
 namespace {
 
 constexpr int64_t kIn = 7, kOut = 9, kRank = 3;
-
-// Expert e works on the first counts[e] of a fixed shuffle of the tokens, ascending.
-ops::ExpertRows rows_of(int64_t tokens, const std::vector<int64_t>& counts) {
-  std::vector<int64_t> all;
-  for (size_t e = 0; e < counts.size(); ++e) {
-    std::vector<int64_t> chosen;
-    for (int64_t i = 0; i < counts[e]; ++i) chosen.push_back((i * 7 + static_cast<int64_t>(e) * 3) % tokens);
-    std::sort(chosen.begin(), chosen.end());
-    all.insert(all.end(), chosen.begin(), chosen.end());
-  }
-  return {at::tensor(all, at::kLong), counts};
-}
 
 std::vector<OpInput> inputs_for(int64_t tokens, const ops::ExpertRows& rows) {
   const auto wide = static_cast<int64_t>(rows.counts.size()) * kRank;

@@ -16,6 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::adapter_bytes;
+using test::refusal;
 using test::run;
 using test::TinyRun;
 
@@ -81,16 +82,6 @@ TEST(ClustersRun, Without_scores_there_is_no_file) {
   const TinyRun tiny("clusters_off", 4);
   run(tiny.recipe("out", trex({{"max_steps", 1}, {"prior", {{"use_scores", false}}}})));
   EXPECT_FALSE(fs::exists(tiny.output("out") / eval::kClusterFile));
-}
-
-std::string refusal(const Json& recipe, ErrorKind kind) {
-  try {
-    run(recipe);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  return "none";
 }
 
 TEST(ClustersRun, An_encoder_reads_the_prompts_and_the_run_resumes_bit_for_bit) {

@@ -12,6 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::adapter_bytes;
+using test::refusal;
 using test::run;
 using test::TinyRun;
 
@@ -25,16 +26,6 @@ Json skill(int64_t row) { return {{"task", row % 3 == 0 ? "sort" : "add"}}; }
 
 Json router_of(const fs::path& output) {
   return read_json_file(output / "adapter_config.json").at("method").at("router");
-}
-
-std::string refusal(const Json& recipe, ErrorKind kind) {
-  try {
-    run(recipe);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), kind) << error.what();
-    return error.what();
-  }
-  return "none";
 }
 
 TEST(TasksRun, Trains_from_a_file_evaluates_and_resumes_bit_for_bit) {

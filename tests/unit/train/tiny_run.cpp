@@ -75,6 +75,16 @@ RunOutcome run(const Json& recipe, bool interrupted, bool strict) {
   return outcome;
 }
 
+std::string refusal(const Json& recipe, ErrorKind kind) {
+  try {
+    run(recipe);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  return "none";
+}
+
 void run_step_by_step(Json recipe) {
   recipe["resume_from_checkpoint"] = "auto";
   for (int64_t part = 0; part < 100; ++part) {

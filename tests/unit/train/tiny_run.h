@@ -38,6 +38,9 @@ struct RunOutcome {
 // Runs to the end, quietly. Errors pass through.
 RunOutcome run(const Json& recipe, bool interrupted = false, bool strict = false);
 
+// What a run of this recipe is refused with, which must be of this kind; "none" when it is not.
+std::string refusal(const Json& recipe, ErrorKind kind);
+
 // Runs with the interrupt flag set, so that one step is done each time, until the run ends by itself.
 void run_step_by_step(Json recipe);
 
