@@ -1,12 +1,12 @@
 // Llama: RMS norms before attention and before a gated feed-forward block, rotary positions, grouped key-value heads.
 // Source: Touvron et al. 2023, sections 2.2 and 2.3; names and options as in Hugging Face's LlamaForCausalLM.
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <fmt/core.h>
 
 #include <deque>
 
 #include "models/decoder_lm.h"
+#include "ops/add_rms_norm.h"
 #include "ops/rms_norm.h"
 
 namespace morex::models {
@@ -43,22 +43,27 @@ class Llama : public DecoderLm {
                     std::vector<at::Tensor>* all_hidden) const override {
     const Call call = begin(ids, ctx, cache);
     const double eps = config().rms_norm_eps;
-    at::Tensor x = embed(ids);  // [T, D]
-    int64_t index = 0;
-    for (const Layer& layer : layers_) {
-      if (all_hidden != nullptr) all_hidden->push_back(x);
-      const auto qkv = layer.qkv.forward(ops::rms_norm(x, layer.input_norm, eps), ctx, report);
-      const at::Tensor mixed = attend(call, index++, qkv[0], qkv[1], qkv[2], cache);  // [T, H·K]
-      x = x + layer.o.forward(mixed, ctx, report)[0];
-      x = x + layer.mlp.forward(ops::rms_norm(x, layer.mlp_norm, eps), ctx, report);
+    const at::Tensor embedded = embed(ids);  // [T, D]
+    ops::StreamAndNorm x{embedded, ops::rms_norm(embedded, input_norm(0), eps)};
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      const Layer& layer = layers_[i];
+      if (all_hidden != nullptr) all_hidden->push_back(x.stream);
+      const auto qkv = layer.qkv.forward(x.normed, ctx, report);
+      const at::Tensor mixed = attend(call, static_cast<int64_t>(i), qkv[0], qkv[1], qkv[2], cache);  // [T, H·K]
+      x = ops::add_rms_norm(x.stream, layer.o.forward(mixed, ctx, report)[0], layer.mlp_norm, eps);
+      x = ops::add_rms_norm(x.stream, layer.mlp.forward(x.normed, ctx, report), input_norm(i + 1), eps);
     }
-    x = ops::rms_norm(x, norm_, eps);
-    if (all_hidden != nullptr) all_hidden->push_back(x);
+    if (all_hidden != nullptr) all_hidden->push_back(x.normed);
     if (cache != nullptr) cache->advance(call.length);
-    return x;
+    return x.normed;
   }
 
  private:
+  // Of layer `index`; behind the last one the model's own.
+  const at::Tensor& input_norm(size_t index) const {
+    return index < layers_.size() ? layers_[index].input_norm : norm_;
+  }
+
   static void take_layer(WeightSource& weights, int64_t index, const std::string& module, Layer& layer,
                          const ModelConfig& config) {
     const Dim hidden{config.hidden_size, "hidden_size"};

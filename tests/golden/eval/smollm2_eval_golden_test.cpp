@@ -122,23 +122,22 @@ bool is_close(std::vector<double> values, double tolerance) {
   return values.size() > 1 && values[0] - values[1] < tolerance;
 }
 
-// The tolerances of a bfloat16 engine are distances from float32 (torch's own is 0.73 at most), so `reference` is the
-// float32 item then; predictions are counted against the golden item itself. Returns 1 where a prediction differs.
-int compare_item(const Json& golden, const Json& reference, const Json& sample, bool bf16) {
+// Returns 1 where a prediction differs.
+int compare_item(const Json& golden, const Json& sample, bool bf16) {
   SCOPED_TRACE("item " + golden.at("i").dump());
-  if (reference.contains("cont_ids")) {
-    EXPECT_EQ(reference["cont_ids"], sample["cont_ids"]);
+  if (golden.contains("cont_ids")) {
+    EXPECT_EQ(golden["cont_ids"], sample["cont_ids"]);
   }
-  if (reference.contains("ctx_len")) {
-    EXPECT_EQ(reference["ctx_len"], sample["n_ctx"]);
+  if (golden.contains("ctx_len")) {
+    EXPECT_EQ(golden["ctx_len"], sample["n_ctx"]);
   }
-  if (reference.contains("gold")) {
-    EXPECT_EQ(reference["gold"], sample["gold"]);
+  if (golden.contains("gold")) {
+    EXPECT_EQ(golden["gold"], sample["gold"]);
   }
-  if (golden.contains("greedy")) {
+  if (golden.contains("greedy") && !bf16) {
     EXPECT_EQ(golden["greedy"], sample["greedy"]);
   }
-  const auto expected = reference.at("ll").get<std::vector<double>>();
+  const auto expected = golden.at("ll").get<std::vector<double>>();
   std::vector<double> normalised;
   double widest = 0, widest_normalised = 0;
   for (size_t c = 0; c < expected.size(); ++c) {
@@ -170,15 +169,17 @@ TEST_P(Smollm2Scores, Match) {
   int64_t rows = 0;
   for (const Json& item : items) rows = std::max(rows, item.at("i").get<int64_t>() + 1);
   const Outcome got = run(GetParam().task, bf16 ? at::kBFloat16 : at::kFloat, rows);
-  const std::map<int64_t, Json> base = rows_of("base_fp32", GetParam().task);
+  // The tolerances of a bfloat16 engine are distances from float32: torch's own scores are up to 0.73 away from it, and
+  // up to 2 % of its predictions are others.
+  const std::map<int64_t, Json> exact = rows_of("base_fp32", GetParam().task);
+  const bool from_exact = bf16 && !exact.empty();
   int differ = 0;
   for (const Json& item : items) {
-    const auto found = base.find(item.at("i").get<int64_t>());
-    const Json& reference = bf16 && found != base.end() ? found->second : item;
-    differ += compare_item(item, reference, got.samples.at(item.at("i").get<size_t>()), bf16);
+    const int64_t row = item.at("i");
+    differ += compare_item(from_exact ? exact.at(row) : item, got.samples.at(static_cast<size_t>(row)), bf16);
   }
   EXPECT_LE(differ, static_cast<int>(0.04 * static_cast<double>(items.size()))) << "predictions that differ";
-  const Json summary = summary_of(GetParam());
+  const Json summary = summary_of(from_exact ? Case{"base_fp32", GetParam().task} : GetParam());
   if (summary.is_null() || rows != static_cast<int64_t>(items.size())) return;
   const double allowed = static_cast<double>(differ) / static_cast<double>(rows) + 1e-6;
   EXPECT_NEAR(got.result["acc"].get<double>(), summary.at("acc").get<double>(), allowed);

@@ -70,21 +70,24 @@ void check_float32(const Json& prompt, const at::Tensor& logits) {
 // How far bfloat16 logits are from the exact ones, over all stored values. Rounding in the residual stream moves whole
 // rows of this model by up to 1 (Hugging Face's arithmetic as well); a common shift changes no probability, so rows are
 // compared after it is taken out.
+// Of logits from float64's; `level` is what all logits of a position have moved by, which no probability sees.
 struct Distance {
-  double largest = 0.0, sum = 0.0;
+  double largest = 0.0, sum = 0.0, sum_without_level = 0.0;
   int64_t count = 0;
   double mean() const { return sum / static_cast<double>(count); }
+  double mean_without_level() const { return sum_without_level / static_cast<double>(count); }
 };
 
 void add_distance(const Json& prompt, const at::Tensor& logits, Distance& distance) {
-  const at::Tensor shift = logits.logsumexp(1) - doubles(prompt.at("all_lse"));
+  const at::Tensor level = logits.logsumexp(1) - doubles(prompt.at("all_lse"));
   for (const Json& position : prompt.at("positions")) {
     const int64_t at = position.at("pos").get<int64_t>();
     const at::Tensor top = at::tensor(position.at("top_ids").get<std::vector<int64_t>>(), at::kLong);
     const at::Tensor wanted = doubles(position.at("top_values_fp64"));
-    const at::Tensor difference = (logits[at].index_select(0, top) - shift[at] - wanted).abs();
-    distance.largest = std::max(distance.largest, difference.max().item<double>());
-    distance.sum += difference.sum().item<double>();
+    const at::Tensor difference = logits[at].index_select(0, top) - wanted;
+    distance.largest = std::max(distance.largest, difference.abs().max().item<double>());
+    distance.sum += difference.abs().sum().item<double>();
+    distance.sum_without_level += (difference - level[at]).abs().sum().item<double>();
     distance.count += difference.numel();
     if ((wanted[0] - wanted[1]).item<double>() > 0.5) {
       EXPECT_EQ(logits[at].argmax().item<int64_t>(), top[0].item<int64_t>()) << prompt.at("name");
@@ -137,11 +140,11 @@ TEST(SmolLm2, float32_matches_reference) {
   }
 }
 
-// Within the stated tolerance, or, where the reference's own bfloat16 arithmetic does not reach it on this machine, not
-// further off than that.
-TEST(SmolLm2, bfloat16_is_as_near_as_plain_bfloat16) {
+// Within the stated tolerances; the mean over raw logits, which a common level dominates, is held to what plain
+// bfloat16 arithmetic reaches on this machine.
+TEST(SmolLm2, bfloat16_is_nearer_than_plain_bfloat16) {
   if (const std::string reason = why_not_available(); !reason.empty()) GTEST_SKIP() << reason;
-  constexpr double kLogits = 0.5, kMeanLogits = 0.06, kLoss = 2e-2, kMargin = 1.25;
+  constexpr double kLogits = 0.5, kMeanLogits = 0.06, kLoss = 2e-2;
   constexpr size_t kLongest = 100;  // long texts add time, not insight: float32 has them
   const auto model = load(at::kBFloat16);
   Distance ours, plain;
@@ -151,25 +154,19 @@ TEST(SmolLm2, bfloat16_is_as_near_as_plain_bfloat16) {
     add_distance(prompt, plain_llama_logits(*model, ids_of(prompt)).to(at::kDouble).cpu(), plain);
   }
   EXPECT_LE(ours.largest, kLogits);
-  EXPECT_LE(ours.mean(), std::max(kMeanLogits, kMargin * plain.mean()));
-  double pooled = 0.0, worst = 0.0, worst_plain = 0.0;
-  int64_t tokens = 0;
+  EXPECT_LE(ours.mean_without_level(), kMeanLogits);
+  EXPECT_LE(ours.mean(), std::max(kMeanLogits, plain.mean()));
+  double worst = 0.0;
   for (const Json& text : lines("losses.jsonl")) {
     if (text.at("ids").size() > kLongest) continue;
     const auto ids = ids_of(text);
-    const double wanted = text.at("loss_fp64").get<double>();
     const double loss = loss_of(ids, all_logits(*model, ids).to(at::kDouble).cpu());
-    const auto scored = text.at("tokens_scored").get<int64_t>();
-    pooled += (loss - wanted) * static_cast<double>(scored);
-    tokens += scored;
-    worst = std::max(worst, std::abs(loss - wanted));
-    const at::Tensor plain_logits = plain_llama_logits(*model, ids).to(at::kDouble).cpu();
-    worst_plain = std::max(worst_plain, std::abs(loss_of(ids, plain_logits) - wanted));
+    worst = std::max(worst, std::abs(loss - text.at("loss_fp64").get<double>()));
   }
-  EXPECT_LE(std::abs(pooled / static_cast<double>(tokens)), kLoss);
-  EXPECT_LE(worst, std::max(kLoss, kMargin * worst_plain));
-  std::cout << "bfloat16 against float64: logits mean " << ours.mean() << " (plain " << plain.mean() << "), largest "
-            << ours.largest << " (" << plain.largest << "); loss of a text " << worst << " (" << worst_plain << ")\n";
+  EXPECT_LE(worst, kLoss);
+  std::cout << "bfloat16 against float64: logits mean " << ours.mean() << " (plain " << plain.mean()
+            << "), without level " << ours.mean_without_level() << " (" << plain.mean_without_level() << "), largest "
+            << ours.largest << " (" << plain.largest << "); loss of a text " << worst << "\n";
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
-// rms_norm, rope, swiglu and dropout.
+// rms_norm, add_rms_norm, rope, swiglu and dropout.
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "ops/add_rms_norm.h"
 #include "ops/dropout.h"
 #include "ops/dropout_reference.h"
 #include "ops/rms_norm.h"
@@ -47,6 +49,61 @@ TEST(RmsNorm, Bfloat16RoundsWhereTheReferenceRounds) {
 TEST(RmsNorm, GradientsMatchCentralDifferences) {
   check_gradients([](const auto& in) { return ops::rms_norm(in[0], in[1], 1e-5); },
                   {random_tensor({3, 5}, 1), random_tensor({5}, 2)});
+}
+
+// Both results side by side, so that both send a gradient back.
+at::Tensor side_by_side(const ops::StreamAndNorm& x) { return at::cat({x.stream, x.normed}, 1); }
+
+const OpFunction kAddRmsNorm = [](const auto& in) {
+  return side_by_side(ops::add_rms_norm(in[0], in[1], in[2], 1e-5));
+};
+
+TEST(AddRmsNorm, MatchesReference) {
+  const OpFunction reference = [](const auto& in) {
+    return side_by_side(ops::reference::add_rms_norm(in[0], in[1], in[2], 1e-5));
+  };
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t t : kRows) {
+        SCOPED_TRACE("T " + std::to_string(t));
+        for (const bool trainable : {false, true}) {
+          for (const bool wide : {false, true}) {  // the stream, as the first step gives it and as the later ones do
+            at::Tensor stream = random_tensor({t, 72}, 1);
+            if (wide) stream = stream.to(dtype == at::kDouble ? at::kDouble : at::kFloat);
+            for (const bool stream_grad : {false, true}) {
+              compare_with_reference(
+                  kAddRmsNorm, reference,
+                  {{stream, stream_grad, !wide}, {random_tensor({t, 72}, 2)}, {random_tensor({72}, 3), trainable}},
+                  dtype, layout);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(AddRmsNorm, StreamOfABfloat16ModelIsNotRounded) {
+  const at::Tensor stream = random_tensor({64, 576}, 1).to(at::kFloat);
+  const at::Tensor delta = random_tensor({64, 576}, 2).to(at::kBFloat16), w = random_tensor({576}, 3).to(at::kBFloat16);
+  const ops::StreamAndNorm got = ops::add_rms_norm(stream, delta, w, 1e-5);
+  EXPECT_TRUE(at::equal(got.stream, stream + delta.to(at::kFloat)));
+  EXPECT_EQ(got.normed.scalar_type(), at::kBFloat16);
+}
+
+TEST(AddRmsNorm, GivesTheSameWithAndWithoutAGraph) {
+  for (const at::ScalarType dtype : all_dtypes()) {
+    const at::Tensor stream = random_tensor({33, 96}, 1).to(dtype), delta = random_tensor({33, 96}, 2).to(dtype);
+    const at::Tensor w = random_tensor({96}, 3).to(dtype);
+    const ops::StreamAndNorm plain = ops::add_rms_norm(stream, delta, w, 1e-5);
+    const ops::StreamAndNorm recorded = ops::add_rms_norm(stream, delta.clone().requires_grad_(true), w, 1e-5);
+    EXPECT_TRUE(at::equal(plain.stream, recorded.stream.detach()));
+    EXPECT_TRUE(at::equal(plain.normed, recorded.normed.detach()));
+  }
+}
+
+TEST(AddRmsNorm, GradientsMatchCentralDifferences) {
+  check_gradients(kAddRmsNorm, {random_tensor({3, 5}, 1), random_tensor({3, 5}, 2), random_tensor({5}, 3)});
 }
 
 at::Tensor angles(at::IntArrayRef shape, uint64_t seed) { return random_tensor(shape, seed); }
