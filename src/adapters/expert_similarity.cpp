@@ -2,11 +2,12 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/mm.h>
 #include <ATen/ops/outer.h>
 
 #include <cmath>
 #include <limits>
+
+#include "ops/gemm.h"
 
 namespace morex::adapters {
 
@@ -14,8 +15,8 @@ at::Tensor update_products(const at::Tensor& a, const at::Tensor& b) {
   const int64_t experts = b.size(0), rank = b.size(1);
   const at::Tensor rows_a = a.reshape({-1, a.size(2)}), rows_b = b.reshape({-1, b.size(2)});
   const at::Tensor of_a =
-      at::mm(rows_a, rows_a.t()).view({a.size(0), rank, a.size(0), rank});  // [E or 1, r, E or 1, r]
-  const at::Tensor of_b = at::mm(rows_b, rows_b.t()).view({experts, rank, experts, rank});
+      ops::matmul_nt(rows_a, rows_a).view({a.size(0), rank, a.size(0), rank});  // [E or 1, r, E or 1, r]
+  const at::Tensor of_b = ops::matmul_nt(rows_b, rows_b).view({experts, rank, experts, rank});
   return (of_a * of_b).sum({1, 3});  // [E, E]
 }
 

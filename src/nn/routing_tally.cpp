@@ -22,9 +22,10 @@ namespace morex::nn {
 namespace {
 
 constexpr int64_t kWaitingElements = int64_t{1} << 21;  // 8 MiB in float32
+constexpr int64_t kAloneElements = int64_t{1} << 14;    // joining gates this large costs more than it saves
 
 // Σ p·ln p over the last dimension; 0·ln 0 = 0.
-at::Tensor sum_p_log_p(const at::Tensor& p) { return (p * at::log(at::clamp_min(p, 1e-30))).sum(-1); }
+at::Tensor sum_p_log_p(const at::Tensor& p) { return at::clamp_min(p, 1e-30).log_().mul_(p).sum(-1); }
 
 int64_t numbers_of(const RoutedGate& gate) { return 2 * gate.experts + 3; }
 
@@ -60,10 +61,14 @@ void RoutingTally::add(const std::string& site, int64_t level, GateRows rows) {
 
 void RoutingTally::flush() {
   const at::NoGradGuard no_grad;
-  // Gates of one shape are reduced as one tensor: a model has hundreds of them, each small.
+  // Gates of one shape are reduced as one tensor: a model has hundreds of them, and most are small.
   std::map<std::tuple<int64_t, int64_t, int64_t, bool, bool, bool>, std::vector<size_t>> groups;
   for (size_t i = 0; i < waiting_.size(); ++i) {
     const auto& [gate, rows] = waiting_[i];
+    if (rows.weights.numel() >= kAloneElements) {
+      reduce({i});
+      continue;
+    }
     groups[{rows.weights.size(0), gates_[gate].experts, rows.weights.size(1), rows.ids.defined(),
             rows.distribution.defined(), rows.mask.defined()}]
         .push_back(i);
@@ -75,6 +80,10 @@ void RoutingTally::flush() {
 
 void RoutingTally::reduce(const std::vector<size_t>& group) {
   const auto joined = [&](at::Tensor GateRows::*field) {
+    if (group.size() == 1) {
+      const at::Tensor& only = waiting_[group.front()].second.*field;
+      return only.defined() ? only.unsqueeze(0) : only;
+    }
     std::vector<at::Tensor> parts;
     for (const size_t i : group) parts.push_back(waiting_[i].second.*field);
     return parts.front().defined() ? at::stack(parts, 0) : at::Tensor();

@@ -40,8 +40,9 @@ std::string build(const RoutingTrace& trace, const TraceLabels& labels, const Tr
   Json data = describe_trace(trace, labels, cut, packed);
   Json notes = Json::array();
   if (cut.shown < trace.tokens)
-    notes.push_back(fmt::format("Tokens are shown up to the {}th of {}; all numbers over tokens count every one.",
-                                cut.shown, trace.tokens));
+    notes.push_back(
+        fmt::format("The first {} of {} tokens are shown one by one; numbers over tokens count all of them.", cut.shown,
+                    trace.tokens));
   if (!cut.cosines) notes.push_back("The similarity matrices are left out for the page's size.");
   data["notes"] = std::move(notes);
   return fill_template(kPageTemplate, {{"TITLE", escape_html("Routing of " + labels.adapter)},

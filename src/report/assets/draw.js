@@ -70,7 +70,8 @@ function barChart(rows, most) {
   return el("div", {class: "bars"}, parts);
 }
 
-// values[y][x] as squares. options: colour(v), rowName(y), columnName(x), title(y, x), rowTitle, columnTitle, size.
+// values[y][x] as squares, with their numbers where there is room. options: colour(v), strength(v) (0 … 1, of the
+// colour), rowName(y), columnName(x), title(y, x, v), rowTitle, columnTitle, size.
 function heatMap(values, options) {
   const size = options.size, left = 58, top = 38, rows = values.length, columns = values[0].length, parts = [];
   parts.push(label(left, 12, options.columnTitle, {class: "soft"}));
@@ -83,9 +84,13 @@ function heatMap(values, options) {
     parts.push(label(left - 7, top + (y + 0.5) * size + 4, options.rowName(y), {class: "soft", "text-anchor": "end"}));
   values.forEach((row, y) => row.forEach((value, x) => parts.push(svg("rect", {
     x: left + x * size, y: top + y * size, width: size - 1, height: size - 1, rx: Math.min(3, size / 6),
-    style: `fill:${value === null ? "var(--faint)" : options.colour(value)}`,
-    ...withTip(() => tipLines(...options.title(y, x, value)))
+    style: `fill:${options.colour(value)}`, ...withTip(() => tipLines(...options.title(y, x, value)))
   }))));
+  if (size >= 30)
+    values.forEach((row, y) => row.forEach((value, x) => parts.push(label(
+        left + (x + 0.5) * size, top + (y + 0.5) * size + 3.5, show(value),
+        {"text-anchor": "middle", "pointer-events": "none",
+         style: `font-size:10px;fill:var(${options.strength(value) > 0.6 ? "--card" : "--ink"})`}))));
   return figure(left + columns * size + 4, top + rows * size + 4, parts, options.label);
 }
 

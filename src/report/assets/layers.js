@@ -1,5 +1,5 @@
 // Across layers: one column per layer, panels below each other.
-const kLayersLeft = 150, kLayersWidth = 1310;
+const kLayersLeft = 150, kLayersWidth = 1300;
 
 function layerPanels(state, choose) {
   const {projection, level} = state, layers = layersOf(projection), sites = layers.map((l) => siteAt(l, projection));
@@ -106,7 +106,7 @@ function drawLayers(state, choose) {
   return [
     el("h2", {text: `Across layers: ${state.projection}${levelText(state.site, state.level)}`}),
     el("p", {class: "note", text: "Click a column to look at that layer. Entropy: 0 is one certain expert, 1 is all alike."}),
-    panels.legend, panels.svg
+    panels.legend, el("div", {class: "scroll"}, [panels.svg])
   ];
 }
 
@@ -123,7 +123,7 @@ function drawSimilarity(state) {
   parts.push(el("p", {class: "note", text: `Cosine between the experts' updates at layer ${site.layer}, ` +
                                            `${projectionOf(site)}${levelText(site, level)}; mean ${show(gate.similarity, 3)}.`}));
   parts.push(heatMap(values, {
-    size, colour: diverging, rowName: (i) => expertName(site, i), columnName: (i) => expertName(site, i),
+    size, colour: diverging, strength: Math.abs, rowName: (i) => expertName(site, i), columnName: (i) => expertName(site, i),
     rowTitle: "expert", columnTitle: "expert", label: "similarity of experts",
     title: (y, x, v) => [`${expertName(site, y)} and ${expertName(site, x)}`, `cosine ${show(v, 3)}`]
   }));

@@ -99,16 +99,16 @@ function pairMap(site, weights, caption) {
   const low = Math.min(...weights) < 0 ? "var(--negative), var(--low), var(--high)" : "var(--low), var(--high)";
   return el("figure", {}, [
     el("figcaption", {text: caption}), heatMap(values, {
-      size, colour: (v) => diverging(v / most), rowName: String, columnName: String, rowTitle: "down vector",
+      size, colour: (v) => diverging(v / most), strength: (v) => Math.abs(v / most), rowName: String, columnName: String, rowTitle: "down vector",
       columnTitle: "up vector", label: caption, title: (y, x, v) => [`pair ${y}·${x}`, `weight ${show(v, 3)}`]
     }),
     scale(Math.min(...weights) < 0 ? show(-most) : "0", show(most), low)
   ]);
 }
 
-function routerBars(weights) {
+function routerBars(weights, digits) {
   return barChart(weights.map((value, n) => ({
-    name: `sub-router ${n}`, value, colour: expertColour(n, weights.length), text: show(value, 3)
+    name: `sub-router ${n}`, value, colour: expertColour(n, weights.length), text: show(value, digits)
   })), 1);
 }
 
@@ -144,7 +144,7 @@ function drawSite(state) {
   }
   if (gate.main)
     parts.push(el("h3", {text: `Mean weight of the sub-routers; ${asPercent(gate.agreement)} of choices agree`}),
-               routerBars(gate.main));
+               routerBars(gate.main, 3));
   return parts;
 }
 
@@ -178,7 +178,7 @@ function drawToken(state) {
   parts.push(el("h3", {text: site.shape === "tree" ? `Weight at level ${level}` : "Weight"}), barChart(rows, most));
   if (gate.main) {
     const firsts = unpack(gate.tokens.firsts).row(token);
-    parts.push(el("h3", {text: "Weight of the sub-routers"}), routerBars(unpack(gate.tokens.main).row(token)));
+    parts.push(el("h3", {text: "Weight of the sub-routers"}), routerBars(unpack(gate.tokens.main).row(token), 2));
     parts.push(el("p", {class: "note", text: firsts.map((e, n) => `sub-router ${n} puts expert ${e} first`).join("; ")}));
   }
   return parts;
