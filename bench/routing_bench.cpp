@@ -1,7 +1,7 @@
 // What looking at the routing adds to a training step, in processor time, which other work on the machine disturbs less
 // than the clock on the wall:
-//   morex_routing_bench MODEL CASE DTYPE [BATCH LENGTH ROUNDS]
-// prints one JSON line: {case, shape, dtype, step_ms, tally_ms, log_ms, tally_share, log_share}, the smallest of the
+//   morex_routing_bench MODEL METHOD DTYPE [BATCH LENGTH ROUNDS]
+// prints one JSON line: {method, shape, dtype, step_ms, tally_ms, log_ms, tally_share, log_share}, the smallest of the
 // rounds each. `tally_ms`: what every step adds, handing over and reducing rows of the shapes that the gates of all
 // sites have in this batch (the difference between two forward passes drowns in their noise); `log_ms`: what a logged
 // step adds besides, the line of routing.jsonl as text included. Shares are of `step_ms`.
@@ -16,10 +16,9 @@
 
 #include "base/json.h"
 #include "base/system.h"
-#include "cases.h"
 #include "models/causal_lm.h"
-#include "train/gradients.h"
 #include "train/optimizer.h"
+#include "train/phase_work.h"
 #include "train/routing_log.h"
 #include "train/runtime.h"
 #include "train/trainable.h"
@@ -63,7 +62,7 @@ std::vector<HandedOver> rows_of_all_gates(const adapters::AdapterSet& set, int64
 }
 
 int run(int argc, char** argv) {
-  MOREX_CHECK(argc >= 4, ErrorKind::kConfig, "usage: morex_routing_bench MODEL CASE DTYPE [BATCH LENGTH ROUNDS]");
+  MOREX_CHECK(argc >= 4, ErrorKind::kConfig, "usage: morex_routing_bench MODEL METHOD DTYPE [BATCH LENGTH ROUNDS]");
   keep_freed_memory();
   const auto number = [&](int index, int64_t fallback) { return argc > index ? std::stoll(argv[index]) : fallback; };
   const int64_t rows = number(4, 8), length = number(5, 128), rounds = number(6, 15);
@@ -71,35 +70,39 @@ int run(int argc, char** argv) {
   train::Recipe recipe;
   recipe.model_name_or_path = argv[1];
   recipe.dtype = argv[3];
-  recipe.method = bench::method_of_case(argv[2]);
-  recipe.threads = 1;  // threads that wait for each other burn processor time
+  recipe.method = {{"method", argv[2]}};  // a preset
+  recipe.threads = 1;                     // threads that wait for each other burn processor time
   const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
   const auto model = models::load_model(argv[1], {runtime.dtype, runtime.device}, warnings);
   const auto trainable = train::make_trainable(recipe, runtime, *model, warnings);
   train::Optimizer optimizer(trainable->parameters(), recipe);
-  const std::vector<data::Batch> window = {bench::fixed_batch(rows, length, model->config().vocab_size)};
-  nn::RoutingTally tally(trainable->adapter_set()->routed_gates());
+  const adapters::AdapterSet& set = *trainable->adapter_set();
+  std::vector<int64_t> gate_counts;  // a prior of clusters has a score for each gate
+  for (const adapters::RoutedSite& site : set.routed_sites()) gate_counts.push_back(adapters::gate_count(site.shape));
+  const train::DeviceBatch batch = train::synthetic_batch(*model, rows, length, gate_counts);
+  nn::RoutingTally tally(set.routed_gates());
 
   std::vector<double> steps, tallies, logs;
   for (int64_t step = 0; step < 3; ++step)
     steps.push_back(processor_ms([&] {
-      train::accumulate_gradients(*model, *trainable, window, recipe.seed, step);
+      const auto auxiliary = [&](const nn::RoutingReport& report) { return trainable->auxiliary_loss(report); };
+      train::train_pass(*model, trainable->parameters(), auxiliary, batch);
       optimizer.step(recipe.learning_rate, step);
     }));
-  const std::vector<HandedOver> handed = rows_of_all_gates(*trainable->adapter_set(), rows * length);
+  const std::vector<HandedOver> handed = rows_of_all_gates(set, rows * length);
   for (int64_t round = 0; round < rounds; ++round) {
     tallies.push_back(processor_ms([&] {
       for (const HandedOver& gate : handed) tally.add(gate.site, gate.level, gate.rows);
       tally.flush();
     }));
     logs.push_back(processor_ms([&] {
-      const train::RoutingLog log = train::describe_routing(tally, trainable->adapter_set()->expert_cosines());
+      const train::RoutingLog log = train::describe_routing(tally, set.expert_cosines());
       if (log.line.dump().empty()) fail(ErrorKind::kRun, "nothing was logged");
     }));
   }
   const auto least = [](const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); };
   const double step = least(steps), counted = least(tallies), logged = least(logs);
-  const Json line = {{"case", argv[2]},
+  const Json line = {{"method", argv[2]},
                      {"shape", fmt::format("{}x{}", rows, length)},
                      {"dtype", runtime.dtype_name()},
                      {"step_ms", step},
