@@ -1,4 +1,5 @@
-# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s])
+# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s] [NOT_SANITIZED])
+# NOT_SANITIZED: left out of the sanitizer build, where whole training runs would take too long.
 # Cases are discovered when ctest runs, so that golden cases dropped into a folder are seen without a build.
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -7,7 +8,10 @@ morex_add_pch(morex_test_pch HEADER cmake/torch_test_pch.h
   LINK morex_torch nlohmann_json::nlohmann_json GTest::gtest)
 add_custom_target(sanitized_tests)  # all tests of the sanitizer build
 function(morex_add_test)
-  cmake_parse_arguments(arg "TORCH" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;NOT_SANITIZED" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  if(MOREX_SANITIZE AND arg_NOT_SANITIZED)
+    return()
+  endif()
   add_executable(${arg_NAME} ${arg_SOURCES})
   # -O1: a test is compiled more often than it runs. GCC 12 then falsely reports std::string concatenation once more.
   target_compile_options(${arg_NAME} PRIVATE -O1 -Wno-array-bounds)
@@ -28,6 +32,12 @@ function(morex_add_test)
     set(arg_TIMEOUT 300)
   endif()
   add_dependencies(sanitized_tests ${arg_NAME})
+  if(MOREX_SANITIZE)  # one process a program: starting one costs more than most cases
+    add_test(NAME ${arg_NAME} COMMAND ${arg_NAME})
+    set_tests_properties(${arg_NAME} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 1800
+      ENVIRONMENT "OMP_NUM_THREADS=1;GOMP_SPINCOUNT=2000")
+    return()
+  endif()
   gtest_discover_tests(${arg_NAME} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${arg_TIMEOUT}
       # What test_main.cpp would otherwise start itself again for.

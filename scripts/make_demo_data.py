@@ -125,18 +125,18 @@ def build():
             question, answer = make(rng)
             if question not in seen:
                 seen.add(question)
-                rows.append((question, answer))
+                rows.append((question, answer, task))
         rng.shuffle(rows)
         files[f"test/{task}.jsonl"] = rows[:TEST_PER_TASK]
         train += rows[TEST_PER_TASK:]
     random.Random(7).shuffle(train)
     files["train.jsonl"] = train
-    tested = {question for name, rows in files.items() if name != "train.jsonl" for question, _ in rows}
-    overlap = tested & {question for question, _ in train}
+    tested = {question for name, rows in files.items() if name != "train.jsonl" for question, *_ in rows}
+    overlap = tested & {question for question, *_ in train}
     if overlap:
         sys.exit(f"{len(overlap)} test questions also stand in the training set, for example: {overlap.pop()!r}")
-    return {name: "".join(json.dumps({"messages": [{"role": "user", "content": q},
-                                                   {"role": "assistant", "content": a}]}) + "\n" for q, a in rows)
+    return {name: "".join(json.dumps({"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}],
+                                      "task": task}) + "\n" for q, a, task in rows)
             for name, rows in files.items()}
 
 

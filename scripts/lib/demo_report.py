@@ -39,8 +39,10 @@ The adapter lies in {adapter}. What to type next:
       --adapter {adapter} --apply-chat-template --prompt 'Convert 4.2 km to m.'
   build/morex inspect adapter {adapter} --model {base}
   build/morex train demo/smore.yaml output_dir=runs/mine train_file=YOUR.jsonl
+  build/morex convert --model {base} --adapter {adapter} \\
+      --to lora --rank 32 --fit demo/data/train.jsonl --fit-rows 200 --output runs/lora
 A S'MoRE adapter depends on the token and is not linear, so it runs in morex and cannot be folded into the base's
-weights; a LoRA (method=lora) can: build/morex merge.""")
+weights; the LoRA that convert fits to it can: build/morex merge.""")
 
 
 if __name__ == "__main__":

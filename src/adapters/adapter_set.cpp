@@ -9,7 +9,11 @@
 
 #include "adapters/adapter_files.h"
 #include "adapters/expert_similarity.h"
+#include "adapters/lora_sources.h"
 #include "adapters/make_site.h"
+#include "adapters/official/table.h"
+#include "adapters/official_names.h"
+#include "adapters/peft_config.h"
 #include "adapters/plain_entry.h"
 #include "adapters/structure/pissa.h"
 #include "adapters/tally_gates.h"
@@ -22,11 +26,17 @@ std::string last_component(const std::string& module) { return module.substr(mod
 
 class AdapterSetImpl : public AdapterSet {
  public:
-  AdapterSetImpl(const Json& method, nn::SlotTable& slots, Warnings& warnings) : slots_(&slots) {
+  AdapterSetImpl(const Json& method, nn::SlotTable& slots, Warnings& warnings, const BaseIdentity& base = {})
+      : slots_(&slots) {
     entries_ = read_method(method);
+    for (MethodEntry& entry : entries_)
+      if (starts_from_loras(entry.experts))
+        entry.start = std::make_shared<LoraSources>(entry.experts.at("init_from"), base, warnings);
     for (nn::Mlp* mlp : slots.mlps) add_block(*mlp, warnings);
     for (nn::LinearGroup* group : slots.groups) add_group(*group, warnings);
     check_targets(warnings);
+    for (const MethodEntry& entry : entries_)
+      if (entry.start != nullptr) entry.start->check_all_claimed();
     for (const auto& bank : banks_) bank->declare(store_);
     for (const auto& block : blocks_) block->declare(store_);
     config_ = make_config();
@@ -59,6 +69,7 @@ class AdapterSetImpl : public AdapterSet {
     attached_ = false;
   }
   bool moves_bases() const;
+  bool trains_something() const;
   nn::ParameterStore& parameters() override { return store_; }
   const nn::ParameterStore& parameters() const override { return store_; }
   const Json& config() const override { return config_; }
@@ -67,11 +78,15 @@ class AdapterSetImpl : public AdapterSet {
   void save(const std::filesystem::path& folder, const BaseIdentity& base) const override {
     write_adapter(folder, config_, store_, base);
   }
+  std::string save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                            const std::string& layout) const override;
   std::vector<SiteCost> costs() const override;
+  nn::SequenceNeeds sequence_needs() const override;
   std::vector<RoutedSite> routed_sites() const override;
   std::vector<nn::RoutedGate> routed_gates() const override;
   std::vector<at::Tensor> expert_cosines() const override;
-  std::vector<int64_t> cluster_counts() const override;
+  std::vector<AdaptedGroup> groups() const override;
+  std::vector<AdaptedBlock> blocks() const override;
   std::unique_ptr<AdapterSet> on_original_base(Warnings& warnings) const override;
   std::string why_not_mergeable() const override;
   void merge_into_base() override;
@@ -84,7 +99,7 @@ class AdapterSetImpl : public AdapterSet {
   void swap_bases();
   void check_targets(Warnings& warnings) const;
   Json make_config() const;
-  std::vector<std::string> exact_targets() const;
+  std::vector<std::string> projection_targets() const;  // what is adapted, as PEFT would say it
 
   nn::SlotTable* slots_;
   std::vector<MethodEntry> entries_;
@@ -154,6 +169,13 @@ bool AdapterSetImpl::moves_bases() const {
   return false;
 }
 
+bool AdapterSetImpl::trains_something() const {
+  for (const nn::Leaf& leaf : store_.leaves())
+    for (const nn::Segment& part : leaf.segments)
+      if (part.options.frozen_from > 0 || part.options.frozen_until < nn::LeafOptions::kForever) return true;
+  return false;
+}
+
 // From the present tensors, which must be those that a run starts from.
 void AdapterSetImpl::take_moved_bases() {
   MOREX_ASSERT(!attached_);
@@ -211,18 +233,16 @@ void AdapterSetImpl::check_targets(Warnings& warnings) const {
   }
 }
 
-// The adapted modules as a list that PEFT's matching turns into exactly them: last components where that is exact.
-std::vector<std::string> AdapterSetImpl::exact_targets() const {
-  std::set<std::string> names, paths;
-  for (const auto& [module, entry] : entry_of_) {
-    names.insert(last_component(module));
-    paths.insert(module);
+std::vector<std::string> AdapterSetImpl::projection_targets() const {
+  std::set<std::string> adapted;
+  std::vector<std::string> all;
+  for (const nn::LinearGroup* group : slots_->groups) {
+    for (const nn::LinearMember& member : group->members) {
+      all.push_back(member.module);
+      if (entry_of_.contains(member.module)) adapted.insert(member.module);
+    }
   }
-  for (const nn::LinearGroup* group : slots_->groups)
-    for (const nn::LinearMember& member : group->members)
-      if (names.contains(last_component(member.module)) && !paths.contains(member.module))
-        return {paths.begin(), paths.end()};
-  return {names.begin(), names.end()};
+  return exact_targets(adapted, all);
 }
 
 Json AdapterSetImpl::make_config() const {
@@ -230,7 +250,7 @@ Json AdapterSetImpl::make_config() const {
   const Json& experts = entries_.front().experts;
   const bool plain_lora = entries_.size() == 1 && experts.at("kind") == "low_rank" &&
                           entries_.front().router.at("kind") == "none" && !experts.value("mixer", false);
-  return plain_lora ? peft_lora_config(method, exact_targets()) : morex_config(method, store_);
+  return plain_lora ? peft_lora_config(method, projection_targets()) : morex_config(method, store_);
 }
 
 at::Tensor AdapterSetImpl::auxiliary_loss(const nn::RoutingReport& report) const {
@@ -275,6 +295,34 @@ std::vector<SiteCost> AdapterSetImpl::costs() const {
   return costs;
 }
 
+std::string AdapterSetImpl::save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                                          const std::string& layout_name) const {
+  const OfficialLayout& layout = layout_for(entries_, layout_name);
+  const std::string name(layout.name);
+  const std::vector<std::string> targets = projection_targets();
+  const OfficialExport from{entries_, targets, store_, *slots_};
+  write_adapter(folder, layout.write(from), store_, base, [&](const std::string& ours) {
+    const std::string official = official_name(name, ours);
+    std::vector<std::string> names{official};
+    if (layout.copies != nullptr)
+      for (std::string& copy : layout.copies(from, official)) names.push_back(std::move(copy));
+    return names;
+  });
+  return name;
+}
+
+std::vector<AdaptedGroup> AdapterSetImpl::groups() const {
+  std::vector<AdaptedGroup> all;
+  for (size_t i = 0; i < banks_.size(); ++i) all.push_back({groups_[i], banks_[i].get()});
+  return all;
+}
+
+std::vector<AdaptedBlock> AdapterSetImpl::blocks() const {
+  std::vector<AdaptedBlock> all;
+  for (size_t i = 0; i < blocks_.size(); ++i) all.push_back({mlps_[i], blocks_[i].get()});
+  return all;
+}
+
 void AdapterSetImpl::add_routed(const Site& site, const GateShape& shape, std::vector<RoutedSite>& sites) const {
   if (shape.kind == GateKind::kNone) return;
   const MethodEntry& entry = entries_[entry_of_.at(site.module)];
@@ -317,13 +365,25 @@ std::vector<at::Tensor> AdapterSetImpl::expert_cosines() const {
   return all;
 }
 
-std::vector<int64_t> AdapterSetImpl::cluster_counts() const {
+nn::SequenceNeeds AdapterSetImpl::sequence_needs() const {
+  nn::SequenceNeeds needs;
   std::set<int64_t> counts;
+  const auto add = [&](const Router& router, const Prior& prior, const std::string& module) {
+    counts.insert(prior.clusters());
+    const nn::TaskTable* tasks = router.tasks();
+    if (tasks == nullptr) return;
+    if (!needs.tasks) needs.tasks = *tasks;
+    MOREX_CHECK(*needs.tasks == *tasks, ErrorKind::kConfig,
+                "[router] all routers of kind task must have the same tasks and task_names, that of {} differs",
+                module);
+  };
   for (const auto& bank : banks_)
-    for (const BankSite& site : bank->sites()) counts.insert(site.prior->clusters());
-  for (const auto& block : blocks_) counts.insert(block->prior().clusters());
+    for (const BankSite& site : bank->sites()) add(*site.router, *site.prior, site.site.module);
+  for (const auto& block : blocks_) add(block->router(), block->prior(), block->site().module);
   counts.erase(0);
-  return {counts.begin(), counts.end()};
+  needs.clusters.assign(counts.begin(), counts.end());
+  for (const MethodEntry& entry : entries_) needs.sample_types = needs.sample_types || needs_sample_types(entry);
+  return needs;
 }
 
 std::unique_ptr<AdapterSet> AdapterSetImpl::on_original_base(Warnings& warnings) const {
@@ -387,8 +447,10 @@ void AdapterSetImpl::merge_into_base() {
 }  // namespace
 
 std::unique_ptr<AdapterSet> AdapterSet::create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
-                                               at::Device device, Warnings& warnings) {
-  auto set = std::make_unique<AdapterSetImpl>(method, slots, warnings);
+                                               at::Device device, Warnings& warnings, const BaseIdentity& base) {
+  auto set = std::make_unique<AdapterSetImpl>(method, slots, warnings, base);
+  MOREX_CHECK(set->trains_something(), ErrorKind::kConfig,
+              "[freeze] something must be trained, every tensor is frozen for the whole run");
   set->allocate(dtype, device);
   return set;
 }
@@ -396,17 +458,17 @@ std::unique_ptr<AdapterSet> AdapterSet::create(const Json& method, nn::SlotTable
 std::unique_ptr<AdapterSet> AdapterSet::load(const std::filesystem::path& folder, nn::SlotTable& slots,
                                              const BaseIdentity& base, at::ScalarType dtype, at::Device device,
                                              Warnings& warnings) {
-  const Json method = read_adapter_config(folder, warnings);
+  const AdapterFolder read = open_adapter(folder, slots, warnings);
   std::unique_ptr<AdapterSetImpl> set;
   try {
-    set = std::make_unique<AdapterSetImpl>(method, slots, warnings);
+    set = std::make_unique<AdapterSetImpl>(read.method, slots, warnings);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kConfig) throw;
     fail(ErrorKind::kFormat, "[{}] {}", (folder / "adapter_config.json").string(), error.what());
   }
   set->allocate(dtype, device);
   if (set->moves_bases()) set->initialize(0);  // the moved base is that of a fresh adapter
-  read_adapter_tensors(folder, set->parameters(), base);
+  read_adapter_tensors(read, set->parameters(), base);
   return set;
 }
 

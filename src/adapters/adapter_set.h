@@ -15,6 +15,7 @@
 #include "nn/parameter_store.h"
 #include "nn/routing_report.h"
 #include "nn/routing_tally.h"
+#include "nn/sequence_needs.h"
 #include "nn/slots.h"
 
 namespace morex::adapters {
@@ -33,17 +34,31 @@ struct SiteCost {
   double routing_flops = 0;           // forward, of the router
 };
 
+class BankAdapter;
+class BlockAdapter;
+
+// What adapts one group of projections, or one feed-forward block.
+struct AdaptedGroup {
+  nn::LinearGroup* group = nullptr;
+  const BankAdapter* bank = nullptr;
+};
+struct AdaptedBlock {
+  nn::Mlp* mlp = nullptr;
+  const BlockAdapter* block = nullptr;
+};
+
 // The slots given to create() or load() must outlive the set, and the set every graph that ran through it.
 class AdapterSet {
  public:
   // `method` holds the recipe's method keys (method, r, lora_alpha, target_modules, experts, router, prior, losses,
   // adapters …; design: three independent axes). Parameters are `dtype` (float32, or float64 for float64 models).
   // Works on the meta device for counts. Throws Error(kConfig): unknown keys, targets that match nothing, shapes that
-  // do not fit together.
+  // do not fit together. `base`: LoRA adapters that experts start from must be made for it.
   static std::unique_ptr<AdapterSet> create(const Json& method, nn::SlotTable& slots, at::ScalarType dtype,
-                                            at::Device device, Warnings& warnings);
-  // Reads adapter_config.json + adapter_model.safetensors. Every tensor must land somewhere and every parameter must be
-  // filled: otherwise Error(kFormat) with the name. An unequal base digest is Error(kFormat).
+                                            at::Device device, Warnings& warnings, const BaseIdentity& base = {});
+  // Reads adapter_config.json and the tensor file beside it: ours, PEFT's, or those of a method's own project. Every
+  // tensor must land somewhere and every parameter must be filled: otherwise Error(kFormat) with the name. An unequal
+  // base digest is Error(kFormat).
   static std::unique_ptr<AdapterSet> load(const std::filesystem::path& folder, nn::SlotTable& slots,
                                           const BaseIdentity& base, at::ScalarType dtype, at::Device device,
                                           Warnings& warnings);
@@ -59,8 +74,13 @@ class AdapterSet {
   virtual at::Tensor auxiliary_loss(const nn::RoutingReport& report) const = 0;
 
   virtual void save(const std::filesystem::path& folder, const BaseIdentity& base) const = 0;
+  // The same for the method's own project: its keys and names (official/table.h). `layout` "": the first that suits the
+  // method; returns its name. Throws Error(kConfig) when there is none, or it has no place for an option.
+  virtual std::string save_official(const std::filesystem::path& folder, const BaseIdentity& base,
+                                    const std::string& layout) const = 0;
   virtual const Json& config() const = 0;  // normalised, as in adapter_config.json
   virtual std::vector<SiteCost> costs() const = 0;
+  virtual nn::SequenceNeeds sequence_needs() const = 0;
 
   // The sites with gates, and their gates in the same order, levels from the bottom.
   virtual std::vector<RoutedSite> routed_sites() const = 0;
@@ -69,8 +89,9 @@ class AdapterSet {
   // is zero); undefined for experts that are not low-rank updates.
   virtual std::vector<at::Tensor> expert_cosines() const = 0;
 
-  // The numbers of cluster scores that its sites need of every sequence, each once, ascending.
-  virtual std::vector<int64_t> cluster_counts() const = 0;
+  // In the order of the forward pass. They live as long as the set; attaching it is not needed.
+  virtual std::vector<AdaptedGroup> groups() const = 0;
+  virtual std::vector<AdaptedBlock> blocks() const = 0;
 
   // The same update on the base as it is, for everybody who does not know that an adapter moved it: PiSSA becomes LoRA
   // of twice the rank, everything else is copied. Not attached. Throws Error(kConfig) when the base was never moved.

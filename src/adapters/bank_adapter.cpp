@@ -4,13 +4,16 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/eye.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
+#include "adapters/expert_rows.h"
+#include "adapters/group_products.h"
 #include "adapters/mix_node.h"
 #include "adapters/tally_gates.h"
-#include "base/random.h"
-#include "ops/dropout.h"
+#include "ops/expert_low_rank.h"
 #include "ops/low_rank.h"
 
 namespace morex::adapters {
@@ -51,34 +54,56 @@ BankAdapter::BankAdapter(std::vector<BankSite> sites) : sites_(std::move(sites))
         "[adapters] lora_dropout must be the same for projections that read the same input, got {} for {} and {} "
         "for {}",
         sites_.front().structure->dropout(), sites_.front().site.module, site.structure->dropout(), site.site.module);
+  const BankSite* routed = nullptr;  // the first with router rows
+  for (const BankSite& site : sites_) {
+    if (site.router->rows() == 0) continue;
+    if (routed == nullptr) routed = &site;
+    jitter_ = routed->router->jitter();
+    MOREX_CHECK(site.router->jitter() == jitter_, ErrorKind::kConfig,
+                "[router] jitter_noise must be the same for projections that read the same input, got {} for {} and {} "
+                "for {}",
+                jitter_, routed->site.module, site.router->jitter(), site.site.module);
+  }
+}
+
+template <typename Count>
+std::vector<at::Tensor> BankAdapter::split(const at::Tensor& columns, const Count& count) const {
+  if (sites_.size() == 1) return {columns};
+  std::vector<int64_t> sizes;
+  for (const BankSite& site : sites_) sizes.push_back(count(site));
+  return columns.split_with_sizes(sizes, 1);
 }
 
 void BankAdapter::declare(nn::ParameterStore& store) {
   store_ = &store;
+  int64_t route_rows = 0;
   for (size_t i = 0; i < sites_.size(); ++i) {
     locations_[i].down_row = down_rows_;
     down_rows_ += sites_[i].structure->down_rows();
   }
   for (size_t i = 0; i < sites_.size(); ++i) {
-    locations_[i].route_row = down_rows_ + route_rows_;
-    route_rows_ += sites_[i].router->rows();
+    locations_[i].route_row = down_rows_ + route_rows;
+    route_rows += sites_[i].router->rows();
   }
+  std::vector<nn::LeafRows> rows;
+  for (const BankSite& site : sites_) rows.push_back({site.structure->down_rows(), site.rules.options(Axis::kExperts)});
+  for (const BankSite& site : sites_) rows.push_back({site.router->rows(), site.rules.options(Axis::kRouter)});
   const Site& first = sites_.front().site;
-  down_leaf_ = store.declare(first.module + ".down", {down_rows_ + route_rows_, first.d_in});
+  down_leaf_ = store.declare(first.module + ".down", {down_rows_ + route_rows, first.d_in}, rows);
   for (size_t i = 0; i < sites_.size(); ++i) declare_site(store, sites_[i], locations_[i]);
 }
 
 void BankAdapter::declare_site(nn::ParameterStore& store, BankSite& site, Location& location) {
   nn::LeafOptions up;
   for (const TensorSpec& spec : site.structure->tensors())
-    if (spec.place == Place::kUp) up = leaf_options(spec, site.lora_plus);
+    if (spec.place == Place::kUp) up = site.rules.options(Axis::kExperts, spec);
   location.up_leaf = store.declare(site.site.module + ".up", {site.structure->up_rows(), site.site.d_out}, up);
-  declare_tensors(store, site.structure->tensors(), site, location, location.structure_leaves);
-  declare_tensors(store, site.router->tensors(), site, location, location.router_leaves);
-  declare_tensors(store, site.prior->tensors(), site, location, location.prior_leaves);
+  declare_tensors(store, Axis::kExperts, site.structure->tensors(), site, location, location.structure_leaves);
+  declare_tensors(store, Axis::kRouter, site.router->tensors(), site, location, location.router_leaves);
+  declare_tensors(store, Axis::kPrior, site.prior->tensors(), site, location, location.prior_leaves);
 }
 
-void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs,
+void BankAdapter::declare_tensors(nn::ParameterStore& store, Axis axis, const std::vector<TensorSpec>& specs,
                                   const BankSite& bank_site, Location& location, std::vector<int64_t>& leaves) {
   const Site& site = bank_site.site;
   for (const TensorSpec& spec : specs) {
@@ -95,7 +120,7 @@ void BankAdapter::declare_tensors(nn::ParameterStore& store, const std::vector<T
       view.leaf = location.up_leaf;
       view.view = [=](const at::Tensor& leaf) { return leaf.narrow(0, row, count).t(); };
     } else {
-      view.leaf = store.declare(site.module + "." + spec.name, shape, leaf_options(spec, bank_site.lora_plus));
+      view.leaf = store.declare(site.module + "." + spec.name, shape, bank_site.rules.options(axis, spec));
       view.view = [](const at::Tensor& leaf) { return leaf; };
       (spec.place == Place::kUpBias ? location.up_bias_leaf : own) = view.leaf;
     }
@@ -116,46 +141,51 @@ std::vector<at::Tensor> BankAdapter::own_tensors(const std::vector<int64_t>& lea
 void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
                         nn::RoutingReport& report) const {
   const at::Tensor& down = store_->leaf(down_leaf_);
-  const double dropout = ctx.training() ? sites_.front().structure->dropout() : 0.0;
-  at::Tensor h, u;  // [T, R], [T, Q]
-  if (dropout == 0.0 && (route_rows_ == 0 || x.scalar_type() == down.scalar_type())) {
-    h = ops::down(x, down);
-    if (route_rows_ > 0) {
-      const std::vector<at::Tensor> parts = h.split_with_sizes({down_rows_, route_rows_}, 1);
-      h = parts[0], u = parts[1];
-    }
-  } else {
-    // DEVIATION: one dropout mask for all sites of a group; PEFT draws one per site. The expectations agree.
-    const RandomKey key{ctx.seed,
-                        stream_id("dropout " + sites_.front().site.module + " " + std::to_string(ctx.micro_step)),
-                        static_cast<uint64_t>(ctx.step)};
-    h = ops::down(ops::dropout(x, dropout, key), down.narrow(0, 0, down_rows_));
-    if (route_rows_ > 0) u = ops::down_fp32(x, down.narrow(0, down_rows_, route_rows_));
-  }
-
-  std::vector<int64_t> down_sizes, route_sizes;
+  const BankSite& first = sites_.front();
+  const GroupProducts products({x, down, down_rows_, first.structure->dropout(), jitter_, first.site.module}, ctx);
+  std::vector<bool> gathers;
   bool routed = false;
   for (const BankSite& site : sites_) {
-    down_sizes.push_back(site.structure->down_rows());
-    route_sizes.push_back(site.router->rows());
+    gathers.push_back(site.structure->gathers(x));
     routed = routed || site.structure->gates().kind != GateKind::kNone;
   }
-  const std::vector<at::Tensor> hs = sites_.size() > 1 ? h.split_with_sizes(down_sizes, 1) : std::vector{h};
-  std::vector<at::Tensor> us(sites_.size(), u);
-  if (u.defined() && sites_.size() > 1) us = u.split_with_sizes(route_sizes, 1);
-  // A router may do without rows of its own; its site still has a place for them, [T, 0].
-  if (!u.defined() && routed) us.assign(sites_.size(), at::empty({x.size(0), 0}, down.options().requires_grad(false)));
+  // [T, R] and [T, Q] of each site; experts that are gathered form their own products.
+  std::vector<at::Tensor> hs(sites_.size()), us;
+  at::Tensor u;
+  if (std::find(gathers.begin(), gathers.end(), true) == gathers.end()) {
+    const GroupProducts::Both both = products.both();
+    hs = split(both.h, [](const BankSite& site) { return site.structure->down_rows(); });
+    u = both.u;
+  } else {
+    u = products.routed();
+    for (size_t i = 0; i < sites_.size(); ++i)
+      if (!gathers[i]) hs[i] = products.down(locations_[i].down_row, sites_[i].structure->down_rows());
+  }
+  if (u.defined()) {
+    us = split(u, [](const BankSite& site) { return site.router->rows(); });
+  } else {
+    // A router may do without rows of its own; its site still has a place for them.
+    us.assign(sites_.size(), at::empty({x.size(0), 0}, down.options().requires_grad(false)));
+  }
   const auto shared_ctx = routed ? std::make_shared<const nn::BatchContext>(ctx) : nullptr;
 
   for (size_t i = 0; i < sites_.size(); ++i) {
     const BankSite& site = sites_[i];
     const Location& location = locations_[i];
     const std::vector<at::Tensor> own = own_tensors(location.structure_leaves);
+    const at::Tensor& up = store_->leaf(location.up_leaf);
+    at::Tensor& target = y[static_cast<size_t>(site.member_index)];
+    if (gathers[i]) {
+      const at::Tensor weights = routed_mix(i, {us[i]}, shared_ctx, report);  // [T, E]
+      const RowsByExpert chosen = rows_by_expert({{}, weights.unsqueeze(1)}, weights.size(1));
+      const at::Tensor a = down.narrow(0, location.down_row, site.structure->down_rows());
+      target = ops::expert_low_rank(target, products.experts_input(), chosen.weights, a, up, chosen.rows);
+      continue;
+    }
     const at::Tensor z = site.structure->gates().kind == GateKind::kNone
                              ? site.structure->mix(hs[i], {}, own, {ctx, site.site, 0, x.size(0), {}, nullptr})
-                             : routed_mix(i, hs[i], us[i], shared_ctx, report);  // [T, R']
-    at::Tensor& target = y[static_cast<size_t>(site.member_index)];
-    target = ops::accumulate_up(target, z, store_->leaf(location.up_leaf),
+                             : routed_mix(i, {us[i], hs[i]}, shared_ctx, report);  // [T, R']
+    target = ops::accumulate_up(target, z, up,
                                 location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf));
     if (!site.structure->scales_output()) continue;
     SiteTensors parts = tensors(i);
@@ -168,7 +198,7 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
   }
 }
 
-at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::Tensor& u,
+at::Tensor BankAdapter::routed_mix(size_t index, const std::vector<at::Tensor>& u_h,
                                    const std::shared_ptr<const nn::BatchContext>& ctx,
                                    nn::RoutingReport& report) const {
   const BankSite& site = sites_[index];
@@ -214,12 +244,14 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
                                count,
                                mask.defined() ? mask.narrow(0, first, count) : at::Tensor(),
                                report_gates ? &recorder : nullptr};
-        Gates gates = site.router->route(rows[1], router_own, *site.prior, prior_own, tokens);
+        const at::Tensor& u = rows[0];
+        Gates gates = site.router->route(u, router_own, *site.prior, prior_own, tokens);
         gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
         if (recorder.keep_distributions) tally_gates(gates, recorder, tokens, *tally);
         MixResult result;
         // The middle runs in the precision of the adapter's tensors, not of the base.
-        result.z = site.structure->mix(rows[0].to(rows[1].scalar_type()), gates, structure_own, tokens);
+        result.z = rows.size() == 1 ? site.structure->expert_weights(gates)
+                                    : site.structure->mix(rows[1].to(u.scalar_type()), gates, structure_own, tokens);
         for (const nn::GateReport& gate : recorder.gates)
           for (const auto& [name, sum] : gate.sums) result.sums.push_back(sum);
         if (recording) collected->add(recorder);
@@ -227,7 +259,7 @@ at::Tensor BankAdapter::routed_mix(size_t index, const at::Tensor& h, const at::
       });
   int64_t chunk = std::max<int64_t>(64, kChunkElements / std::max<int64_t>(1, site.structure->mix_width()));
   if (site.router->whole_sequences()) chunk = std::max<int64_t>(1, chunk / ctx->length) * ctx->length;
-  MixResult result = run_mix(body, {h, u}, defined, chunk);
+  MixResult result = run_mix(body, u_h, defined, chunk);
 
   size_t next = 0;
   for (nn::GateReport& gate : collected->gates) {
@@ -253,9 +285,37 @@ SiteTensors BankAdapter::tensors(size_t site) const {
   SiteTensors tensors;
   tensors.down = store_->leaf(down_leaf_).detach().narrow(0, location.down_row, sites_[site].structure->down_rows());
   tensors.up = store_->leaf(location.up_leaf).detach();
+  if (location.up_bias_leaf >= 0) tensors.up_bias = store_->leaf(location.up_bias_leaf).detach();
   for (const at::Tensor& own : own_tensors(location.structure_leaves))
     tensors.own.push_back(own.defined() ? own.detach() : own);
   return tensors;
+}
+
+bool BankAdapter::reads_no_token(size_t site) const {
+  const int64_t rows = sites_[site].router->rows();
+  return rows == 0 ||
+         store_->leaf(down_leaf_).detach().narrow(0, locations_[site].route_row, rows).eq(0).all().item<bool>();
+}
+
+at::Tensor BankAdapter::middle_matrix(size_t index, const nn::BatchContext& ctx) const {
+  const at::NoGradGuard guard;
+  const BankSite& site = sites_[index];
+  const Location& location = locations_[index];
+  MOREX_ASSERT(site.structure->linear_for_fixed_gates());
+  const int64_t rank = site.structure->down_rows();
+  const at::TensorOptions options = store_->leaf(down_leaf_).options().requires_grad(false);
+  // Every row of the identity is a token of one sequence.
+  nn::BatchContext each = ctx;
+  each.batch = 1, each.length = rank;
+  const TokenRows rows{each, site.site, 0, rank, {}, nullptr};
+  Gates gates;
+  if (site.structure->gates().kind != GateKind::kNone) {
+    const std::vector<at::Tensor> prior_own = own_tensors(location.prior_leaves);
+    gates = site.router->route(at::zeros({rank, site.router->rows()}, options), own_tensors(location.router_leaves),
+                               *site.prior, prior_own, rows);
+    gates = site.prior->after_choice(std::move(gates), prior_own, rows);
+  }
+  return site.structure->mix(at::eye(rank, options), gates, own_tensors(location.structure_leaves), rows);
 }
 
 }  // namespace morex::adapters

@@ -2,6 +2,7 @@
 //   [H | U] = X·[A ; G]ᵀ     one product for all sites of the group (two where the router must see another operand)
 //   z       = mix(H, gates(U))   per site, small
 //   y      += z·B (+ bias)   per site, into the base output
+// Experts whose gates are sparse may be gathered instead, each on the tokens that chose it (ops/expert_low_rank.h).
 #pragma once
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "adapters/prior.h"
 #include "adapters/router.h"
 #include "adapters/structure.h"
+#include "adapters/training_rules.h"
 #include "nn/parameter_store.h"
 #include "nn/slots.h"
 
@@ -27,13 +29,13 @@ struct BankSite {
   std::unique_ptr<Structure> structure;
   std::unique_ptr<Router> router;
   std::unique_ptr<Prior> prior;
-  double lora_plus = 1.0;  // learning-rate factor of every B and of tensors with one dimension (LoRA+)
+  TrainingRules rules;
   LossNeeds needs;
 };
 
 class BankAdapter : public nn::GroupAdapter {
  public:
-  // The sites of one group, in the members' order. Throws Error(kConfig) when their dropouts differ.
+  // The sites of one group, in the members' order. Throws Error(kConfig) when their dropouts or jitters differ.
   explicit BankAdapter(std::vector<BankSite> sites);
 
   // Declares the leaves, [A ; G] of all sites first, and the checkpoint's names as views of them. The store must
@@ -43,7 +45,7 @@ class BankAdapter : public nn::GroupAdapter {
   void initialize(uint64_t seed) const;
 
   // Shapes, dtypes: nn::GroupAdapter. Routers run in float32 whatever x is. Saves x, H, U (a routed site's middle is
-  // run again in the backward pass).
+  // run again in the backward pass); of gathered experts H of the chosen rows only.
   void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
              nn::RoutingReport& report) const override;
 
@@ -51,6 +53,11 @@ class BankAdapter : public nn::GroupAdapter {
   int64_t parameter_count(const BankSite& site) const;
   // The site's tensors, detached.
   SiteTensors tensors(size_t site) const;
+  // Whether no router row reads the token: there is none, or all of them are zero.
+  bool reads_no_token(size_t site) const;
+  // M [R, R'] with z = h·M for a token of `ctx` on which the router rows give zero. For structures that are
+  // linear_for_fixed_gates(). No gradient.
+  at::Tensor middle_matrix(size_t site, const nn::BatchContext& ctx) const;
 
  private:
   // Where the tensors of a site lie in the store.
@@ -61,17 +68,22 @@ class BankAdapter : public nn::GroupAdapter {
   };
 
   void declare_site(nn::ParameterStore& store, BankSite& site, Location& location);
-  void declare_tensors(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, const BankSite& site,
+  void declare_tensors(nn::ParameterStore& store, Axis axis, const std::vector<TensorSpec>& specs, const BankSite& site,
                        Location& location, std::vector<int64_t>& leaves);
   std::vector<at::Tensor> own_tensors(const std::vector<int64_t>& leaves) const;
-  at::Tensor routed_mix(size_t index, const at::Tensor& h, const at::Tensor& u,
+  // A site's part of `columns` [T, n]; count(site): how many are its.
+  template <typename Count>
+  std::vector<at::Tensor> split(const at::Tensor& columns, const Count& count) const;
+  // u_h: {U, H} of the site -> z [T, R'], or {U} -> the experts' weights [T, E].
+  at::Tensor routed_mix(size_t index, const std::vector<at::Tensor>& u_h,
                         const std::shared_ptr<const nn::BatchContext>& ctx, nn::RoutingReport& report) const;
 
   std::vector<BankSite> sites_;
   std::vector<Location> locations_;
   std::vector<NamedInit> named_;
   nn::ParameterStore* store_ = nullptr;
-  int64_t down_leaf_ = -1, down_rows_ = 0, route_rows_ = 0;
+  int64_t down_leaf_ = -1, down_rows_ = 0;
+  double jitter_ = 0.0;  // of the routers' input
 };
 
 }  // namespace morex::adapters

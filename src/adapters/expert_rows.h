@@ -3,7 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "adapters/gates.h"
-#include "ops/expert_swiglu.h"
+#include "ops/expert_rows.h"
 
 namespace morex::adapters {
 

@@ -108,10 +108,11 @@ at::Tensor localized_loss(const nn::GateReport& gate, double delta) {
   const int64_t experts = sums.size(1);
   MOREX_CHECK(experts % 2 == 0, ErrorKind::kConfig, "[losses] localized needs an even number of experts, {} has {}",
               gate.site, experts);
-  MOREX_CHECK(gate.sample_types.defined() && gate.sample_types.numel() == sums.size(0), ErrorKind::kConfig,
-              "[losses] localized needs sample_types, one of 0 and 1 for each of the {} sequences. Hint: no data file "
-              "gives them yet, only a program that uses the library can; leave this loss out",
-              sums.size(0));
+  MOREX_CHECK(
+      gate.sample_types.defined() && gate.sample_types.numel() == sums.size(0), ErrorKind::kConfig,
+      "[losses] localized needs a sample type, 0 or 1, for each of the {} sequences. Hint: rows give it in their "
+      "column sample_type_column",
+      sums.size(0));
   const at::Tensor second = at::ge(at::arange(experts, gate.sample_types.options()), experts / 2);  // [E]
   const at::Tensor own = gate.sample_types.reshape({-1, 1}).eq(1).logical_xor(second);              // [B, E]
   // The official code holds I in float32, in a float64 run too.

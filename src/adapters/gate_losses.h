@@ -40,7 +40,7 @@ at::Tensor balance_loss(const nn::GateReport& gate, bool padding = false, bool n
 
 // LoRAMoE's constraint (arXiv 2312.09979): CV² of I∘Q over sequences and experts, Q [B, E] the sums of probabilities of
 // a sequence, I = 1 + delta for experts of the first half and samples of type 1, and of the second half and type 0,
-// else 1 - delta..
+// else 1 - delta.
 at::Tensor localized_loss(const nn::GateReport& gate, double delta);
 
 // coef times the loss of every scope, summed plainly. Gates of one scope are pooled where level and number of experts

@@ -36,18 +36,22 @@ BankSite make_site(const MethodEntry& entry, const nn::LinearGroup& group, size_
   made.site = {member.module, group.layer, member.weight.in_features(), member.weight.out_features()};
   made.member = &member;
   made.member_index = static_cast<int64_t>(index);
+  MOREX_CHECK(!beside || entry.start == nullptr, ErrorKind::kConfig,
+              "[experts] init_from with experts of kind ffn_experts takes LoRAs on the feed-forward projections alone, "
+              "{} is named too. Hint: target_modules: [gate_proj, up_proj, down_proj]",
+              member.module);
   const Json given = entry.experts_of(member.module), experts = beside ? beside_block(given) : given;
   const Json& router = beside ? kNone : entry.router;
   const StructureKind& structure = find_structure(kind_of(experts, "experts"), "experts");
   const RouterKind& router_kind = find_router(kind_of(router, "router"), "router");
-  made.structure =
-      structure.make({experts, made.site, router_kind.fills_all(router), warnings, picks_of(router), &member});
+  made.structure = structure.make(
+      {experts, made.site, router_kind.fills_all(router), warnings, picks_of(router), &member, entry.start});
   Routing routing =
       make_routing(router, beside ? kNone : entry.prior, made.structure->gates(), made.site, structure.name, warnings);
   made.router = std::move(routing.router);
   made.prior = std::move(routing.prior);
   made.needs = loss_needs(entry.losses);
-  made.lora_plus = entry.loraplus_lr_ratio;
+  made.rules = entry.rules;
   return made;
 }
 
@@ -61,7 +65,7 @@ std::unique_ptr<BlockAdapter> make_block(const MethodEntry& entry, const nn::Mlp
                 kind_of(experts, "experts"), gate, member->module);
   return find_structure(kind_of(experts, "experts"), "experts")
       .make_block({experts, entry.router, entry.prior, mlp, picks_of(entry.router), loss_needs(entry.losses),
-                   entry.loraplus_lr_ratio, warnings});
+                   entry.rules, entry.start, warnings});
 }
 
 }  // namespace morex::adapters

@@ -1,9 +1,10 @@
 #include "adapters/method_config.h"
 
 #include <algorithm>
-#include <cmath>
 
+#include "adapters/lora_sources.h"
 #include "adapters/presets.h"
+#include "adapters/router.h"
 #include "base/strings.h"
 
 namespace morex::adapters {
@@ -18,10 +19,21 @@ const std::vector<std::string>& low_rank_keys() {
 
 const std::vector<std::string>& entry_keys() {
   static const std::vector<std::string> keys = [] {
-    std::vector<std::string> all = {"method",           "target_modules", "exclude_modules", "layers_to_transform",
-                                    "layers",           "layers_pattern", "rank_pattern",    "alpha_pattern",
-                                    "experts",          "router",         "prior",           "losses",
-                                    "loraplus_lr_ratio"};
+    std::vector<std::string> all = {"method",
+                                    "target_modules",
+                                    "exclude_modules",
+                                    "layers_to_transform",
+                                    "layers",
+                                    "layers_pattern",
+                                    "rank_pattern",
+                                    "alpha_pattern",
+                                    "experts",
+                                    "router",
+                                    "prior",
+                                    "losses",
+                                    "loraplus_lr_ratio",
+                                    "lr_ratios",
+                                    "freeze"};
     all.insert(all.end(), low_rank_keys().begin(), low_rank_keys().end());
     return all;
   }();
@@ -65,7 +77,9 @@ void take_low_rank_keys(const JsonReader& options, Json& experts) {
                 experts["kind"].get<std::string>());
 }
 
-MethodEntry read_entry(const Json& json, const std::string& where) {
+MethodEntry read_entry(const Json& given, const std::string& where) {
+  const Json& given_experts = JsonReader(given, where, ErrorKind::kConfig).raw("experts");
+  const Json json = starts_from_loras(given_experts) ? with_lora_defaults(given) : given;
   const JsonReader options(json, where, ErrorKind::kConfig);
   options.refuse_unknown_keys(entry_keys());
   const bool spelled = options.has("experts") && options.raw("experts").contains("kind");
@@ -74,12 +88,17 @@ MethodEntry read_entry(const Json& json, const std::string& where) {
 
   Json experts = merge_axis(base.value("experts", Json()), options.raw("experts"), "experts", "low_rank");
   take_low_rank_keys(options, experts);
+  const bool upcycled = starts_from_loras(experts);
+  const std::string kind = kind_of(experts, "experts");
+  MOREX_CHECK(!upcycled || kind == "low_rank_experts" || kind == "ffn_experts", ErrorKind::kConfig,
+              "[experts] init_from makes LoRAs experts of kind low_rank_experts or ffn_experts, not of kind {}, whose "
+              "experts are no LoRA pairs",
+              kind);
   const Json router = merge_axis(base.value("router", Json()), options.raw("router"), "router", "none");
   const Json prior = merge_axis(base.value("prior", Json()), options.raw("prior"), "prior", "none");
   Json losses = options.raw("losses").is_null() ? base.value("losses", Json::array()) : options.raw("losses");
-  const auto ratio = options.get_or<double>("loraplus_lr_ratio", base.value("loraplus_lr_ratio", 1.0));
-  MOREX_CHECK(std::isfinite(ratio) && ratio > 0.0, ErrorKind::kConfig,
-              "[loraplus_lr_ratio] must be a positive number, got {}", ratio);
+  TrainingRules rules(options, base, router, prior);
+  if (upcycled) rules.freeze_unless_told(Axis::kExperts);
   // The targets default to the preset's.
   Json with_targets = json;
   if (!options.has("target_modules") && base.contains("target_modules"))
@@ -92,7 +111,8 @@ MethodEntry read_entry(const Json& json, const std::string& where) {
           read_losses(losses),
           PatternMap(options.raw("rank_pattern"), "rank_pattern"),
           PatternMap(options.raw("alpha_pattern"), "alpha_pattern"),
-          ratio};
+          rules,
+          nullptr};
 }
 
 }  // namespace
@@ -108,12 +128,13 @@ Json MethodEntry::to_json() const {
   Json json = targets.to_json();
   if (name != experts.at("kind")) json["method"] = name;
   json["experts"] = experts;
+  json["experts"].erase("init_from");  // what became of it lies in the tensors
   json["router"] = router;
   json["prior"] = prior;
   json["losses"] = losses_to_json(losses);
   if (!rank_pattern.to_json().empty()) json["rank_pattern"] = rank_pattern.to_json();
   if (!alpha_pattern.to_json().empty()) json["alpha_pattern"] = alpha_pattern.to_json();
-  if (loraplus_lr_ratio != 1.0) json["loraplus_lr_ratio"] = loraplus_lr_ratio;
+  rules.write(json);
   return json;
 }
 
@@ -130,6 +151,21 @@ std::vector<MethodEntry> read_method(const Json& method) {
               list.dump());
   for (size_t i = 0; i < list.size(); ++i) entries.push_back(read_entry(list[i], fmt::format("adapters[{}]", i)));
   return entries;
+}
+
+bool needs_tasks(const MethodEntry& entry) { return find_router(kind_of(entry.router, "router"), "router").by_task; }
+
+bool needs_sample_types(const MethodEntry& entry) {
+  return std::any_of(entry.losses.begin(), entry.losses.end(),
+                     [](const GateLoss& loss) { return loss.kind == "localized"; });
+}
+
+Json with_task_names(const Json& method, const std::vector<std::string>& names) {
+  if (names.empty()) return method;
+  std::vector<MethodEntry> entries = read_method(method);
+  for (MethodEntry& entry : entries)
+    if (needs_tasks(entry) && !entry.router.contains("task_names")) entry.router["task_names"] = names;
+  return method_to_json(entries);
 }
 
 Json method_to_json(const std::vector<MethodEntry>& entries) {

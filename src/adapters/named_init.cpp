@@ -38,12 +38,6 @@ void fill_initial(const nn::ParameterStore& store, const std::vector<NamedInit>&
   }
 }
 
-nn::LeafOptions leaf_options(const TensorSpec& spec, double lora_plus) {
-  nn::LeafOptions options;
-  if (spec.name.find("lora_B") != std::string::npos || spec.shape.size() == 1) options.lr_factor = lora_plus;
-  return options;
-}
-
 at::Tensor token_mask(const nn::BatchContext& ctx, at::ScalarType dtype) {
   if (!ctx.token_mask.defined()) return {};
   const int64_t columns = ctx.token_mask.size(1);

@@ -1,5 +1,6 @@
 #include "adapters/official_names.h"
 
+#include <algorithm>
 #include <cctype>
 #include <optional>
 #include <string_view>
@@ -10,14 +11,39 @@
 namespace morex::adapters {
 namespace {
 
-// "{}" stands for the expert's number.
+// What stands before the decoder layers.
+struct Prefix {
+  const char* layout;
+  const char* official;
+};
+
+constexpr std::string_view kOurPrefix = "base_model.model.model.";
+constexpr Prefix kPrefixes[] = {
+    {"mixlora", "mixlora."},
+    {"mola_moe_peft", "mola."},
+    {"loramoe_moe_peft", "loramoe."},
+    // DEVIATION: nobody has seen a file of DynMoLE; its code base names the others' by this rule.
+    {"dynmole", "dynmole."},
+};
+
+// "{}" stands for the expert's number. An alias is another name that files have for the same tensor: it is read, and
+// never written.
 struct Rename {
   const char* layout;
   const char* official;
   const char* ours;
+  bool alias = false;
 };
 
 constexpr Rename kRenames[] = {
+    // smore, trex and moslora have our names; one line each makes them known.
+    {"smore", "moe_W_final", "moe_W_final"},
+    // One pool for all levels stands there once for each.
+    {"smore_shared", "moe_A.{}", "moe_A.0", true},
+    {"smore_shared", "moe_A_bias.{}", "moe_A_bias.0", true},
+    {"smore_shared", "moe_B.{}", "moe_B.0", true},
+    {"smore_shared", "moe_B_bias.{}", "moe_B_bias.0", true},
+    {"trex", "router.weight", "router.weight"},
     {"mola", "router.router.weight", "moe_gate.weight"},
     {"mola", "lora_A_{}.weight", "experts.{}.lora_A.weight"},
     {"mola", "lora_B_{}.weight", "experts.{}.lora_B.weight"},
@@ -26,15 +52,28 @@ constexpr Rename kRenames[] = {
     {"loramoe", "lora_B{}.weight", "experts.{}.lora_B.weight"},
     {"hydralora", "lora_route.weight", "moe_gate.weight"},
     {"hydralora", "lora_B{}.weight", "experts.{}.lora_B.weight"},
+    {"moslora", "lora_AB.weight", "lora_AB.weight"},
     {"adamole", "lora_gating.weight", "moe_gate.weight"},
     {"adamole", "lora_threshold.weight", "moe_gate.threshold.weight"},
     {"adamole", "lora_threshold.bias", "moe_gate.threshold.bias"},
     {"adamole", "lora_A.{}.weight", "experts.{}.lora_A.weight"},
     {"adamole", "lora_B.{}.weight", "experts.{}.lora_B.weight"},
+    {"adamole", "moe_layer.experts.{}.lora_A.weight", "experts.{}.lora_A.weight", true},
+    {"adamole", "moe_layer.experts.{}.lora_B.weight", "experts.{}.lora_B.weight", true},
     {"moelora", "lora_task_embedding.weight", "moe_gate.task_embedding.weight"},
     {"moelora", "lora_gate.GateL.weight", "moe_gate.weight"},
     {"moelora", "lora_A.loraA.{}.mlp.weight", "experts.{}.lora_A.weight"},
     {"moelora", "lora_B.loraB.{}.mlp.weight", "experts.{}.lora_B.weight"},
+    {"moelora", "lora_A.loraA.{}.weight", "experts.{}.lora_A.weight", true},
+    {"moelora", "lora_B.loraB.{}.weight", "experts.{}.lora_B.weight", true},
+    // MixLoRA's files of before the feed-forward block had a name.
+    {"mixlora", "gate.weight", "mlp.moe_gate.weight", true},
+    {"mixlora", "experts.{}.w1_proj.lora_A.weight", "mlp.gate_proj.experts.{}.lora_A.weight", true},
+    {"mixlora", "experts.{}.w1_proj.lora_B.weight", "mlp.gate_proj.experts.{}.lora_B.weight", true},
+    {"mixlora", "experts.{}.w2_proj.lora_A.weight", "mlp.down_proj.experts.{}.lora_A.weight", true},
+    {"mixlora", "experts.{}.w2_proj.lora_B.weight", "mlp.down_proj.experts.{}.lora_B.weight", true},
+    {"mixlora", "experts.{}.w3_proj.lora_A.weight", "mlp.up_proj.experts.{}.lora_A.weight", true},
+    {"mixlora", "experts.{}.w3_proj.lora_B.weight", "mlp.up_proj.experts.{}.lora_B.weight", true},
 };
 
 // `to` with the number that stands in `text` where `from` has "{}"; nothing when `from` does not match.
@@ -47,16 +86,26 @@ std::optional<std::string> renamed(std::string_view text, std::string_view from,
   for (const char c : number)
     if (std::isdigit(static_cast<unsigned char>(c)) == 0) return {};
   const size_t place = to.find("{}");
+  if (place == std::string_view::npos) return std::string(to);
   return std::string(to.substr(0, place)) + std::string(number) + std::string(to.substr(place + 2));
 }
 
-std::string rename(const std::string& layout, const std::string& name, bool to_ours) {
+void check_layout(const std::string& layout) {
+  const std::vector<std::string> known = official_layouts();
+  MOREX_CHECK(std::find(known.begin(), known.end(), layout) != known.end(), ErrorKind::kConfig,
+              "[layout] must be one of {}, got '{}'.{}", join(known, ", "), layout, did_you_mean(layout, known));
+}
+
+std::string rename(const std::string& layout, std::string name, bool to_ours) {
   if (layout.empty()) return name;
-  bool known = false;
+  check_layout(layout);
+  for (const Prefix& prefix : kPrefixes) {
+    const std::string_view from = to_ours ? prefix.official : kOurPrefix, to = to_ours ? kOurPrefix : prefix.official;
+    if (layout == prefix.layout && name.starts_with(from)) name = std::string(to) + name.substr(from.size());
+  }
   for (size_t start = 0; start != std::string::npos;) {
     for (const Rename& rule : kRenames) {
-      if (layout != rule.layout) continue;
-      known = true;
+      if (layout != rule.layout || (rule.alias && !to_ours)) continue;
       const auto found = renamed(std::string_view(name).substr(start), to_ours ? rule.official : rule.ours,
                                  to_ours ? rule.ours : rule.official);
       if (found) return name.substr(0, start) + *found;
@@ -64,8 +113,6 @@ std::string rename(const std::string& layout, const std::string& name, bool to_o
     start = name.find('.', start);
     if (start != std::string::npos) ++start;
   }
-  MOREX_CHECK(known, ErrorKind::kConfig, "[layout] must be one of {}, got '{}'.{}", join(official_layouts(), ", "),
-              layout, did_you_mean(layout, official_layouts()));
   return name;
 }
 
@@ -73,8 +120,11 @@ std::string rename(const std::string& layout, const std::string& name, bool to_o
 
 std::vector<std::string> official_layouts() {
   std::vector<std::string> layouts;
-  for (const Rename& rule : kRenames)
-    if (layouts.empty() || layouts.back() != rule.layout) layouts.emplace_back(rule.layout);
+  const auto add = [&layouts](const char* layout) {
+    if (std::find(layouts.begin(), layouts.end(), layout) == layouts.end()) layouts.emplace_back(layout);
+  };
+  for (const Rename& rule : kRenames) add(rule.layout);
+  for (const Prefix& prefix : kPrefixes) add(prefix.layout);
   return layouts;
 }
 

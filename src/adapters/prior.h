@@ -20,7 +20,8 @@ class Prior {
   // logits [rows, experts] of one level (rows = tokens x parents) -> the logits to choose by.
   virtual at::Tensor before_choice(const at::Tensor& logits, int64_t level, const std::vector<at::Tensor>& own,
                                    const TokenRows& rows) const = 0;
-  virtual int64_t clusters() const { return 0; }  // scores it needs of every sequence
+  virtual int64_t clusters() const { return 0; }    // scores it needs of every sequence
+  virtual bool keeps_sums() const { return true; }  // after_choice leaves the sum of a token's gates as it is
   virtual Gates after_choice(Gates gates, const std::vector<at::Tensor>& own, const TokenRows& rows) const = 0;
 };
 

@@ -12,6 +12,7 @@
 #include "adapters/site.h"
 #include "base/json.h"
 #include "base/warnings.h"
+#include "nn/task_table.h"
 
 namespace morex::adapters {
 
@@ -28,8 +29,11 @@ class Router {
   // to record_distribution(). Deterministic: runs again in the backward pass and must choose the same.
   virtual Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                       const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const = 0;
-  virtual bool whole_sequences() const { return false; }   // rows of one sequence depend on each other
-  virtual double flops() const = 0;                        // per token, forward, multiply-add = 2
+  virtual bool whole_sequences() const { return false; }          // rows of one sequence depend on each other
+  virtual bool sums_to_one() const { return true; }               // the gates of every token (of every parent)
+  virtual double jitter() const { return 0.0; }                   // of the input of its rows, in training
+  virtual const nn::TaskTable* tasks() const { return nullptr; }  // of a router that goes by the task
+  virtual double flops() const = 0;                               // per token, forward, multiply-add = 2
   virtual int64_t active_parameters() const { return 0; }  // that one token uses, where a method counts its router's
 };
 
@@ -50,6 +54,7 @@ struct RouterKind {
   // decides).
   std::unique_ptr<FlatChoice> (*choice)(const MakeChoice& from) = nullptr;
   int64_t (*picks)(const Json& options) = nullptr;
+  bool by_task = false;  // needs every sequence's task
 };
 const RouterKind& find_router(const std::string& name, const std::string& where);
 std::string routers_giving(GateKind kind);  // their names, for messages

@@ -23,9 +23,9 @@ struct StructureCost {
   double sparse_flops = 0;  // only the chosen experts
 };
 
-// The tensors of one site, detached: down [R, d_in], up [R', d_out], own as in mix().
+// The tensors of one site, detached: down [R, d_in], up [R', d_out], up_bias [d_out] or undefined, own as in mix().
 struct SiteTensors {
-  at::Tensor down, up;
+  at::Tensor down, up, up_bias{};
   std::vector<at::Tensor> own;
 };
 
@@ -42,6 +42,13 @@ class Structure {
   // entries are defined. Runs on chunks of tokens, and again in the backward pass.
   virtual at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                          const TokenRows& rows) const = 0;
+  // Flat experts that are blocks of down and up rows, z = mix(h) = w ⊗ h with one weight each, may be computed one
+  // after another on the tokens that chose them. Whether that is done for x [T, d_in], and the weights [T, E], zero
+  // where not chosen.
+  virtual bool gathers(const at::Tensor& /*x*/) const { return false; }
+  virtual at::Tensor expert_weights(const Gates& /*gates*/) const { return {}; }
+  // Whether z is a linear map of h while the gates do not change.
+  virtual bool linear_for_fixed_gates() const { return false; }
   // Elements per token of the largest tensor mix() makes: sets the size of a chunk.
   virtual int64_t mix_width() const { return up_rows(); }
   // Whether base output plus update are multiplied by a factor per output, and that factor [d_out]. `own` of `tensors`
@@ -70,14 +77,17 @@ class Structure {
   }
 };
 
+class LoraSources;
+
 // Everything a member of an axis is made from.
 struct MakeStructure {
   const Json& options;  // the recipe's `experts`, kind included
   const Site& site;
   bool dense_router = false;
   Warnings& warnings;
-  int64_t picks = 0;                       // flat routers: experts each token gets; 0: all, or the token decides
-  const nn::LinearMember* base = nullptr;  // outlives the structure; its weight may be on the meta device
+  int64_t picks = 0;                             // flat routers: experts each token gets; 0: all, or the token decides
+  const nn::LinearMember* base = nullptr;        // outlives the structure; its weight may be on the meta device
+  std::shared_ptr<LoraSources> start = nullptr;  // LoRA adapters that the experts start from
 };
 
 class BlockAdapter;  // block_adapter.h

@@ -93,6 +93,15 @@ Json TargetRule::to_json() const {
   return json;
 }
 
+std::vector<std::string> exact_targets(const std::set<std::string>& adapted, const std::vector<std::string>& all) {
+  std::set<std::string> names;
+  for (const std::string& module : adapted) names.insert(module.substr(module.rfind('.') + 1));
+  for (const std::string& module : all)
+    if (names.contains(module.substr(module.rfind('.') + 1)) && !adapted.contains(module))
+      return {adapted.begin(), adapted.end()};
+  return {names.begin(), names.end()};
+}
+
 PatternMap::PatternMap(const Json& object, const std::string& where) {
   if (object.is_null()) return;
   MOREX_CHECK(object.is_object(), ErrorKind::kConfig, "[{}] must map patterns to numbers, got {}", where,

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,10 @@ class TargetRule {
   std::optional<std::vector<int64_t>> layers_;
   std::vector<ModulePattern> layer_patterns_;
 };
+
+// `adapted` as a list that PEFT's matching turns into exactly them: last components where that is exact, else paths.
+// `all`: every projection of the model.
+std::vector<std::string> exact_targets(const std::set<std::string>& adapted, const std::vector<std::string>& all);
 
 // rank_pattern, alpha_pattern: the value of the first key (in alphabetical order) whose expression matches the end of
 // the module's path, after a dot or at its start.

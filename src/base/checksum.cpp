@@ -11,11 +11,12 @@
 namespace morex {
 namespace {
 
-constexpr std::array<uint32_t, 256> make_crc_table() {
+// `polynomial` reflected: its lowest bit is the term of degree 31.
+constexpr std::array<uint32_t, 256> make_crc_table(uint32_t polynomial) {
   std::array<uint32_t, 256> table{};
   for (uint32_t i = 0; i < 256; ++i) {
     uint32_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ ((value & 1) != 0 ? 0x82F63B78u : 0u);
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ ((value & 1) != 0 ? polynomial : 0u);
     table[i] = value;
   }
   return table;
@@ -31,13 +32,22 @@ constexpr std::array<uint32_t, 64> kRound = {
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
+uint32_t crc(const std::array<uint32_t, 256>& table, std::span<const std::byte> bytes) {
+  uint32_t value = 0xFFFFFFFFu;
+  for (const std::byte b : bytes) value = value >> 8 ^ table[(value ^ static_cast<uint32_t>(b)) & 0xFF];
+  return ~value;
+}
+
 }  // namespace
 
+uint32_t crc32(std::span<const std::byte> bytes) {
+  static constexpr std::array<uint32_t, 256> kTable = make_crc_table(0xEDB88320u);
+  return crc(kTable, bytes);
+}
+
 uint32_t crc32c(std::span<const std::byte> bytes) {
-  static constexpr std::array<uint32_t, 256> kTable = make_crc_table();
-  uint32_t crc = 0xFFFFFFFFu;
-  for (const std::byte b : bytes) crc = crc >> 8 ^ kTable[(crc ^ static_cast<uint32_t>(b)) & 0xFF];
-  return ~crc;
+  static constexpr std::array<uint32_t, 256> kTable = make_crc_table(0x82F63B78u);
+  return crc(kTable, bytes);
 }
 
 Sha256::Sha256()

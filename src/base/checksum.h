@@ -1,4 +1,4 @@
-// CRC-32C (event files) and SHA-256 (digests of models and data).
+// CRC-32 (zip archives), CRC-32C (event files) and SHA-256 (digests of models and data).
 #pragma once
 #include <array>
 #include <cstddef>
@@ -9,6 +9,7 @@
 
 namespace morex {
 
+uint32_t crc32(std::span<const std::byte> bytes);  // of ISO 3309
 uint32_t crc32c(std::span<const std::byte> bytes);
 
 class Sha256 {

@@ -44,11 +44,15 @@ std::array<uint32_t, 4> philox(std::array<uint32_t, 4> c, std::array<uint32_t, 2
   return c;
 }
 
-std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block) {
+std::array<uint32_t, 2> philox_key(const RandomKey& key) {
   const uint64_t mixed = mix(mix(key.seed) ^ key.stream);
+  return {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)};
+}
+
+std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block) {
   return philox({static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), static_cast<uint32_t>(key.step),
                  static_cast<uint32_t>(key.step >> 32)},
-                {static_cast<uint32_t>(mixed), static_cast<uint32_t>(mixed >> 32)});
+                philox_key(key));
 }
 
 void fill_uniform(const RandomKey& key, uint64_t offset, std::span<double> out) {

@@ -22,7 +22,10 @@ uint64_t stream_id(std::string_view name);
 // Philox 4x32-10 itself: ten rounds over a 128-bit counter with a 64-bit key (Salmon et al., SC 2011).
 std::array<uint32_t, 4> philox(std::array<uint32_t, 4> counter, std::array<uint32_t, 2> key);
 
-// The four 32-bit words of block `block` of a stream.
+// The generator's key of a stream: what random_block() hands to philox().
+std::array<uint32_t, 2> philox_key(const RandomKey& key);
+
+// The four 32-bit words of block `block` of a stream: counter = (block, step), low words first.
 std::array<uint32_t, 4> random_block(const RandomKey& key, uint64_t block);
 
 // Element i of the stream, i = offset … offset + out.size() - 1. Uniform: [0, 1) with 53 bits. Normal: Box-Muller.

@@ -16,6 +16,9 @@ std::string nearest_name(std::string_view name, const std::vector<std::string>& 
 // " Did you mean 'x'?" or "".
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
+// For the text and the quoted attributes of HTML and SVG: & < > " ' by their names.
+std::string escape_html(std::string_view text);
+
 std::string format_bytes(double bytes);       // "1.3 GiB"
 std::string format_duration(double seconds);  // "1h02m", "3m05s", "12.4s"
 

@@ -42,6 +42,8 @@ CpuFeatures cpu_features() {
       const std::set<std::string> flags{std::istream_iterator<std::string>(words), {}};
       features.avx2 = flags.contains("avx2");
       features.avx512f = flags.contains("avx512f");
+      features.fma = flags.contains("fma");
+      features.avx512_bw_dq_vl = flags.contains("avx512bw") && flags.contains("avx512dq") && flags.contains("avx512vl");
       features.avx512_bf16 = flags.contains("avx512_bf16");
       features.amx_bf16 = flags.contains("amx_bf16");
       break;  // all cores are alike

@@ -9,6 +9,7 @@ namespace morex {
 struct CpuFeatures {
   std::string model_name;
   bool avx2 = false, avx512f = false, avx512_bf16 = false, amx_bf16 = false;
+  bool fma = false, avx512_bw_dq_vl = false;  // beside AVX2; beside AVX-512F: all three
   bool is_amd = false;
 };
 CpuFeatures cpu_features();

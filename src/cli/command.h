@@ -24,6 +24,7 @@ void add_eval(Command program, Globals& globals);
 void add_generate(Command program, Globals& globals);
 void add_inspect(Command program, Globals& globals);
 void add_merge(Command program, Globals& globals);
+void add_convert(Command program, Globals& globals);
 void add_tokenize(Command program, Globals& globals);
 void add_cluster(Command program, Globals& globals);
 void add_doctor(Command program, Globals& globals);

@@ -10,6 +10,7 @@
 #include "cli/loading.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "data/prompt_format.h"
 #include "io/jsonl.h"
 #include "text/chat_template.h"
 
@@ -71,15 +72,22 @@ class PromptBuilder {
   std::string system_;
 };
 
-std::vector<std::vector<int64_t>> build_prompts(const GenerateOptions& options, const text::Tokenizer& tokenizer) {
+std::vector<nn::Prompt> build_prompts(const GenerateOptions& options, const text::Tokenizer& tokenizer) {
   const PromptBuilder build(tokenizer, options.system);
+  SequenceFacts facts;
+  facts.task = options.model.task;
   if (options.chat_file.empty()) {
     const bool as_chat = options.apply_chat_template || !options.system.empty();
-    return {as_chat ? build.chat(OrderedJson::array({message("user", options.prompt)})) : build.plain(options.prompt)};
+    facts.question = options.prompt;
+    return {nn::Prompt(
+        as_chat ? build.chat(OrderedJson::array({message("user", options.prompt)})) : build.plain(options.prompt),
+        facts)};
   }
-  std::vector<std::vector<int64_t>> prompts;
+  std::vector<nn::Prompt> prompts;
   for (const OrderedJson& conversation : read_conversations(options.chat_file)) {
-    prompts.push_back(build.chat(conversation));
+    facts.question = data::user_text(conversation);
+    facts.row = static_cast<int64_t>(prompts.size());
+    prompts.emplace_back(build.chat(conversation), facts);
   }
   return prompts;
 }
@@ -90,17 +98,21 @@ void write_stream(const std::string& text) {
 }
 
 void run(const GenerateOptions& options, const Globals& globals) {
+  MOREX_CHECK(options.model.embeddings.empty() || !options.chat_file.empty(), ErrorKind::kConfig,
+              "--embeddings goes with --chat, whose rows they belong to");
   Warnings warnings = globals.make_warnings();
-  const LoadedModel loaded = load(options.model, globals.threads, warnings);
-  for (const std::vector<int64_t>& prompt : build_prompts(options, *loaded.tokenizer)) {
-    MOREX_CHECK(!prompt.empty(), ErrorKind::kData, "the prompt must hold at least one token");
+  ModelArguments model = options.model;
+  model.embeddings_data = options.chat_file;
+  const LoadedModel loaded = load(model, globals.threads, warnings);
+  for (const nn::Prompt& prompt : build_prompts(options, *loaded.tokenizer)) {
+    MOREX_CHECK(!prompt.ids.empty(), ErrorKind::kData, "the prompt must hold at least one token");
     const auto stream = options.json ? std::function<void(const std::string&)>() : write_stream;
     const eval::Generated result =
         eval::generate(*loaded.model, loaded.tokenizer.get(), prompt, options.sampling, stream);
     if (options.json) {
       const OrderedJson line = {{"text", result.text},
                                 {"finish", result.finish},
-                                {"prompt_ids", prompt},
+                                {"prompt_ids", prompt.ids},
                                 {"ids", result.ids},
                                 {"log_probs", result.log_probs}};
       fmt::print("{}\n", line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
@@ -131,6 +143,7 @@ void add_generate(Command program, Globals& globals) {
   const auto options = std::make_shared<GenerateOptions>();
   Command command = program.subcommand("generate", "Continue a prompt or conversations");
   add_model_options(command, options->model);
+  add_prompt_options(command, options->model);
   Command input = command.option_group("input");
   const Option prompt = input.option("--prompt", options->prompt, "Text to continue");
   const Option chat =

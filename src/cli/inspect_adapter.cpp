@@ -3,8 +3,10 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/zeros.h>
 #include <fmt/core.h>
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <regex>
@@ -19,6 +21,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/recipe_input.h"
+#include "eval/clusters.h"
 #include "models/causal_lm.h"
 #include "train/tax.h"
 
@@ -128,12 +131,20 @@ void print_text(const OrderedJson& report, const std::vector<adapters::SiteCost>
   fmt::print("\n{}", table.text());
 }
 
-// One short forward pass through base and adapter must give finite numbers.
-void check_forward(const models::CausalLm& model, const std::string& adapter) {
+// One short forward pass through base and adapter must give finite numbers; a sequence that the adapter must know more
+// of is like no cluster, and of the first task. Its centroids must be there.
+void check_forward(const models::CausalLm& model, const nn::SequenceNeeds& needs, const std::string& adapter) {
   const at::NoGradGuard no_grad;
   nn::BatchContext ctx;
   ctx.batch = 1;
   ctx.length = std::min<int64_t>(8, std::min(model.config().vocab_size, model.config().max_position_embeddings));
+  if (!needs.clusters.empty()) {
+    const std::filesystem::path file = std::filesystem::path(adapter) / eval::kClusterFile;
+    eval::check_counts(eval::load_clusters(file), needs.clusters, file.string());
+  }
+  for (const int64_t count : needs.clusters)
+    ctx.per_sequence["cluster_scores." + std::to_string(count)] = at::zeros({1, count}, model.device());
+  if (needs.tasks) ctx.per_sequence["task_ids"] = at::zeros({1}, at::TensorOptions(at::kLong).device(model.device()));
   nn::RoutingReport report;
   const at::Tensor ids = at::arange(ctx.length, at::TensorOptions(at::kLong).device(model.device())).view({1, -1});
   const at::Tensor logits = model.logits(model.hidden(ids, ctx, report), ctx, report);  // [L, V]
@@ -176,12 +187,13 @@ void run(InspectAdapterOptions options, const Globals& globals) {
   } else {
     MOREX_CHECK(options.words.size() == 1, ErrorKind::kConfig, "inspect adapter needs one adapter folder, or --recipe");
     options.model.adapter = options.words.front();
-    const LoadedModel loaded = load(options.model, globals.threads, warnings, /*need_tokenizer=*/false);
+    const LoadedModel loaded =
+        load(options.model, globals.threads, warnings, /*need_tokenizer=*/false, /*reads_prompts=*/false);
     costs = loaded.adapter->costs();
     report = report_of(costs, *loaded.model);
     report["config"] = OrderedJson::parse(loaded.adapter->config().dump());
     if (options.check) {
-      check_forward(*loaded.model, options.model.adapter);
+      check_forward(*loaded.model, loaded.adapter->sequence_needs(), options.model.adapter);
       report["check"] = "ok";
     }
     if (options.tax) measure(loaded);

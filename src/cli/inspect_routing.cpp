@@ -36,6 +36,8 @@ std::vector<report::TracedSequence> read_sequences(const InspectRoutingOptions& 
     sequences.emplace_back();
     sequences.back().name = "the prompt";
     sequences.back().ids = tokenizer.encode(options.prompt, /*add_special_tokens=*/true);
+    sequences.back().facts.question = options.prompt;
+    sequences.back().facts.task = options.model.task;
     MOREX_CHECK(!sequences.back().ids.empty(), ErrorKind::kData, "the prompt must hold at least one token");
     return sequences;
   }
@@ -44,6 +46,7 @@ std::vector<report::TracedSequence> read_sequences(const InspectRoutingOptions& 
     sequences.back().name = fmt::format("line {}", example.line);
     sequences.back().prompt_length = example.prompt_length;
     sequences.back().ids = std::move(example.ids);
+    sequences.back().facts = std::move(example.facts);
   }
   return sequences;
 }

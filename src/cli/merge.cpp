@@ -51,9 +51,9 @@ void save_weights(models::CausalLm& model, const fs::path& path, at::ScalarType 
 
 void run(const MergeOptions& options, const Globals& globals) {
   Warnings warnings = globals.make_warnings();
-  MOREX_CHECK(!fs::exists(options.output) || (fs::is_directory(options.output) && fs::is_empty(options.output)),
-              ErrorKind::kConfig, "--output must be a new or empty folder, {} is neither", options.output);
-  const LoadedModel loaded = load(options.model, globals.threads, warnings, /*need_tokenizer=*/false);
+  check_new_folder(options.output);
+  const LoadedModel loaded =
+      load(options.model, globals.threads, warnings, /*need_tokenizer=*/false, /*reads_prompts=*/false);
   const std::string reason = loaded.adapter->why_not_mergeable();
   MOREX_CHECK(reason.empty(), ErrorKind::kConfig, "[{}] cannot be merged: {}", options.model.adapter, reason);
   loaded.adapter->merge_into_base();

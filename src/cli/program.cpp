@@ -78,6 +78,7 @@ int run_program(int argc, char** argv) {
   add_generate(commands, globals);
   add_inspect(commands, globals);
   add_merge(commands, globals);
+  add_convert(commands, globals);
   add_tokenize(commands, globals);
   add_cluster(commands, globals);
   add_doctor(commands, globals);

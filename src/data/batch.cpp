@@ -9,13 +9,9 @@ namespace morex::data {
 
 int64_t Batch::tokens() const { return std::accumulate(lengths.begin(), lengths.end(), int64_t{0}); }
 
-std::vector<std::vector<int64_t>> Batch::prompts() const {
-  std::vector<std::vector<int64_t>> prompts;
-  for (int64_t row = 0; row < rows; ++row) {
-    const auto first = ids.begin() + row * length;
-    prompts.emplace_back(first, first + prompt_lengths[static_cast<size_t>(row)]);
-  }
-  return prompts;
+std::vector<int64_t> Batch::prompt(int64_t row) const {
+  const auto first = ids.begin() + row * length;
+  return {first, first + prompt_lengths[static_cast<size_t>(row)]};
 }
 
 int64_t Batch::supervised() const {
@@ -33,6 +29,7 @@ Batch make_batch(const std::vector<Example>& examples, const std::vector<int64_t
     MOREX_ASSERT(row >= 0 && row < static_cast<int64_t>(examples.size()));
     batch.lengths.push_back(examples[static_cast<size_t>(row)].length());
     batch.prompt_lengths.push_back(examples[static_cast<size_t>(row)].prompt_length);
+    batch.facts.push_back(examples[static_cast<size_t>(row)].facts);
     batch.length = std::max(batch.length, batch.lengths.back());
   }
   const auto cells = static_cast<size_t>(batch.rows * batch.length);

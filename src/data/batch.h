@@ -15,9 +15,10 @@ struct Batch {
   std::vector<int64_t> lengths;   // real tokens of each row
   std::vector<int64_t> examples;  // index of each row in the dataset
   std::vector<int64_t> prompt_lengths;
-  std::vector<std::vector<int64_t>> prompts() const;  // the ids of each row's prompt
-  int64_t tokens() const;                             // real tokens
-  int64_t supervised() const;                         // targets: labels[r, 1:] that are not kIgnoreLabel
+  std::vector<SequenceFacts> facts;                // of each row
+  std::vector<int64_t> prompt(int64_t row) const;  // its ids
+  int64_t tokens() const;                          // real tokens
+  int64_t supervised() const;                      // targets: labels[r, 1:] that are not kIgnoreLabel
 };
 
 Batch make_batch(const std::vector<Example>& examples, const std::vector<int64_t>& rows, int64_t pad_id);

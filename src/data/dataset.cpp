@@ -60,6 +60,8 @@ Dataset load_dataset(const std::filesystem::path& path, const text::Tokenizer& t
   while ((options.max_rows < 0 || dataset.report.rows < options.max_rows) && reader.next(row)) {
     Example example = encoder.encode(row, fmt::format("{}:{}", path.string(), reader.line_number()), warnings);
     example.line = reader.line_number();
+    example.facts.file = options.file;
+    example.facts.row = dataset.report.rows;
     count(example, dataset.report, first);
     const int64_t supervised = example.supervised();
     if (supervised == 0) continue;

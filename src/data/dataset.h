@@ -20,6 +20,12 @@ struct DatasetOptions {
   bool train_on_inputs = false;       // also supervise the prompt
   bool train_on_eos = true;           // the response ends with EOS (or the template's end of turn) and learns it
   int64_t max_rows = -1;              // the first n rows only; -1: all
+  int64_t file = 0;                   // SequenceFacts::file of its rows
+  // Columns for methods that need to know more of a row than its text. Wanted, every row must have them.
+  std::string task_column = "task", sample_type_column = "sample_type";
+  bool wants_task = false, wants_sample_type = false;
+  std::string fixed_task;     // when given, the task of every row, whatever its column says
+  std::string fallback_task;  // when given, the task of rows without the column
 };
 
 struct DatasetReport {

@@ -46,6 +46,7 @@ PackedRow pack(const std::vector<Example>& examples, const std::vector<int64_t>&
     std::iota(packed.position_ids.begin() + start, packed.position_ids.end(), int64_t{0});
     packed.segment_ids.resize(packed.ids.size(), static_cast<int64_t>(segment));
     packed.boundaries.push_back(static_cast<int64_t>(packed.ids.size()));
+    packed.facts.push_back(example.facts);
   }
   return packed;
 }

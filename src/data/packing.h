@@ -14,6 +14,7 @@ struct PackedRow {
   std::vector<int64_t> segment_ids;   // 0, 0, …, 1, 1, …
   std::vector<int64_t> boundaries;    // start of each segment, then the row's length ("cu_seqlens")
   std::vector<int64_t> examples;      // index of each segment in the dataset
+  std::vector<SequenceFacts> facts;   // of each segment
 };
 
 PackedRow pack(const std::vector<Example>& examples, const std::vector<int64_t>& rows);

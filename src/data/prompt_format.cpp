@@ -84,6 +84,7 @@ PromptResponse read_alpaca(const Json& row, const std::string& where) {
   std::string input;
   if (input_at != row.end() && !input_at->is_null()) input = required_text(row, "input", Format::kAlpaca, where);
   PromptResponse result;
+  result.question = input.empty() ? instruction : instruction + "\n" + input;
   result.response = required_text(row, "output", Format::kAlpaca, where);
   if (input.empty()) {
     result.prompt = fmt::format(
@@ -102,8 +103,8 @@ PromptResponse read_alpaca(const Json& row, const std::string& where) {
 
 PromptResponse read_completion(const Json& row, const std::string& where) {
   const char* key = !row.contains("completion") && row.contains("response") ? "response" : "completion";
-  return {required_text(row, "prompt", Format::kCompletion, where),
-          required_text(row, key, Format::kCompletion, where)};
+  const std::string prompt = required_text(row, "prompt", Format::kCompletion, where);
+  return {prompt, required_text(row, key, Format::kCompletion, where), prompt};
 }
 
 std::string read_text(const Json& row, const std::string& where) {
@@ -134,6 +135,37 @@ OrderedJson read_messages(const Json& row, const std::string& where) {
         {{"role", message["role"].get<std::string>()}, {"content", message["content"].get<std::string>()}});
   }
   return messages;
+}
+
+std::string user_text(const OrderedJson& messages) {
+  std::vector<std::string> texts;
+  for (const OrderedJson& message : messages) {
+    if (message.at("role") != "user") continue;
+    const auto content = message.find("content");
+    MOREX_CHECK(content != message.end() && content->is_string(), ErrorKind::kData,
+                "[messages] the content of a user's turn must be text");
+    texts.push_back(content->get<std::string>());
+  }
+  return join(texts, "\n");
+}
+
+std::string read_question(const Json& row, Format format, const std::string& where) {
+  switch (format) {
+    case Format::kAlpaca:
+      return read_alpaca(row, where).question;
+    case Format::kCompletion:
+      return read_completion(row, where).question;
+    case Format::kMessages: {
+      OrderedJson messages = read_messages(row, where);
+      const auto answer = std::find_if(messages.begin(), messages.end(),
+                                       [](const OrderedJson& message) { return message.at("role") == "assistant"; });
+      messages.erase(answer, messages.end());
+      return user_text(messages);
+    }
+    case Format::kText:
+      break;
+  }
+  fail(ErrorKind::kData, "[{}] a row must have a prompt, rows of format text have none", where);
 }
 
 }  // namespace morex::data

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "data/chat_encoding.h"
 #include "data/response_encoding.h"
+#include "data/row_facts.h"
 
 namespace morex::data {
 
@@ -16,6 +17,13 @@ RowEncoder::RowEncoder(const text::Tokenizer& tokenizer, const DatasetOptions& o
 
 Example RowEncoder::encode(const Json& row, const std::string& where, Warnings& warnings) {
   if (!format_) format_ = choose_format(options_.format, row, where);
+  Example example = encode_text_of(row, where, warnings);
+  if (*format_ != Format::kText) example.facts.question = read_question(row, *format_, where);
+  read_columns(row, options_, where, example.facts);
+  return example;
+}
+
+Example RowEncoder::encode_text_of(const Json& row, const std::string& where, Warnings& warnings) {
   switch (*format_) {
     case Format::kAlpaca:
       return encode_response(read_alpaca(row, where), tokenizer_, options_);

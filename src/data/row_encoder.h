@@ -20,6 +20,8 @@ class RowEncoder {
   Example encode(const Json& row, const std::string& where, Warnings& warnings);
 
  private:
+  Example encode_text_of(const Json& row, const std::string& where, Warnings& warnings);
+
   const text::Tokenizer& tokenizer_;
   DatasetOptions options_;
   std::optional<Format> format_;

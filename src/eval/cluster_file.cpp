@@ -1,5 +1,6 @@
-// The file of centroids: safetensors with `mean` [D] and for each K `centroids.K` [K, D] and `sizes.K` [K]; metadata
-// says the format's version, the embedder, the base's digest, the seed and the texts nearest to each centroid.
+// The file of centroids: safetensors with `mean` [D] and for each K `centroids.K` [K, D] and `sizes.K` [K]; for given
+// vectors `probe` [D]. Metadata says the format's version, the embedder (kind, digest, path), the seed and what is told
+// of each set: inertia, silhouettes, the texts nearest to each centroid.
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
 
@@ -16,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kFormat = "morex_clusters";
-constexpr const char* kVersion = "1";
+constexpr const char* kVersion = "2";
 const std::string kCentroids = "centroids.";
 
 std::string metadata_value(const io::SafetensorsFile& file, const std::string& key) {
@@ -39,16 +40,17 @@ at::Tensor read_float(const io::SafetensorsFile& file, const std::string& name, 
   return value;
 }
 
-// "" in files that somebody else made of bare centroids.
-std::vector<std::vector<std::string>> read_nearest(const io::SafetensorsFile& file, const std::string& count) {
-  const auto found = file.metadata().find("nearest." + count);
-  if (found == file.metadata().end()) return {};
+// What the metadata tells of a set; nothing where somebody else made a file of bare centroids.
+template <typename T>
+T told(const io::SafetensorsFile& file, const std::string& key, T fallback) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) return fallback;
   const std::string where = file.path().string();
-  const Json lists = parse_json(found->second, where);
+  const Json value = parse_json(found->second, where);
   try {
-    return lists.get<std::vector<std::vector<std::string>>>();
+    return value.get<T>();
   } catch (const Json::exception&) {
-    fail(ErrorKind::kFormat, "[{}] nearest.{} must be lists of texts", where, count);
+    fail(ErrorKind::kFormat, "[{}] the metadata's {} must have the form that `morex cluster` writes", where, key);
   }
 }
 
@@ -63,7 +65,12 @@ ClusterSet read_set(const io::SafetensorsFile& file, const std::string& count, i
               ErrorKind::kFormat, "[{}] sizes.{} must be {} int64 numbers", file.path().string(), count, count);
   const at::Tensor values = nn::tensor_copy(sizes, at::kLong);
   set.sizes.assign(values.const_data_ptr<int64_t>(), values.const_data_ptr<int64_t>() + values.numel());
-  set.nearest = read_nearest(file, count);
+  set.nearest = told<std::vector<std::vector<std::string>>>(file, "nearest." + count, {});
+  set.silhouettes = told<std::vector<double>>(file, "silhouettes." + count, {});
+  set.inertia = told<double>(file, "inertia." + count, 0.0);
+  MOREX_CHECK(set.silhouettes.empty() || set.silhouettes.size() == set.sizes.size(), ErrorKind::kFormat,
+              "[{}] silhouettes.{} must be {} numbers, got {}", file.path().string(), count, count,
+              set.silhouettes.size());
   return set;
 }
 
@@ -73,15 +80,22 @@ void save_clusters(const fs::path& path, const Clusters& clusters) {
   std::vector<std::pair<std::string, at::Tensor>> tensors = {{"mean", clusters.mean}};
   std::map<std::string, std::string> metadata = {{"format", kFormat},
                                                  {"version", kVersion},
-                                                 {"embedder", clusters.embedder},
-                                                 {"base_digest", clusters.base_digest},
+                                                 {"embedder", clusters.embedder.kind},
+                                                 {"embedder_digest", clusters.embedder.digest},
+                                                 {"embedder_path", clusters.embedder.path},
                                                  {"normalised", clusters.normalised ? "true" : "false"},
                                                  {"seed", std::to_string(clusters.seed)}};
+  if (clusters.probe.defined()) {
+    tensors.emplace_back("probe", clusters.probe);
+    metadata["probe_text"] = clusters.probe_text;
+  }
   for (const ClusterSet& set : clusters.sets) {
     const std::string count = std::to_string(set.centroids.size(0));
     tensors.emplace_back(kCentroids + count, set.centroids);
     tensors.emplace_back("sizes." + count, at::tensor(set.sizes, at::TensorOptions().dtype(at::kLong)));
     metadata["nearest." + count] = Json(set.nearest).dump(-1, ' ', false, Json::error_handler_t::replace);
+    metadata["silhouettes." + count] = Json(set.silhouettes).dump();
+    metadata["inertia." + count] = Json(set.inertia).dump();
   }
   nn::save_tensors(path, tensors, metadata);
 }
@@ -90,14 +104,23 @@ Clusters load_clusters(const fs::path& path) {
   const io::SafetensorsFile file = io::SafetensorsFile::open(path);
   const std::string format = metadata_value(file, "format"), version = metadata_value(file, "version");
   MOREX_CHECK(format == kFormat && version == kVersion, ErrorKind::kFormat,
-              "[{}] must be a file of centroids ({} version {}), got {} version {}", path.string(), kFormat, kVersion,
-              format, version);
+              "[{}] must be a file of centroids ({} version {}), got {} version {}. Hint: `morex cluster` makes one",
+              path.string(), kFormat, kVersion, format, version);
   Clusters clusters;
-  clusters.embedder = metadata_value(file, "embedder");
-  clusters.base_digest = metadata_value(file, "base_digest");
+  clusters.embedder.kind = metadata_value(file, "embedder");
+  clusters.embedder.digest = metadata_value(file, "embedder_digest");
+  clusters.embedder.path = metadata_value(file, "embedder_path");
   clusters.normalised = metadata_value(file, "normalised") == "true";
   clusters.seed = std::strtoull(metadata_value(file, "seed").c_str(), nullptr, 10);
   clusters.mean = read_float(file, "mean", 1);
+  clusters.embedder.width = clusters.mean.size(0);
+  if (clusters.embedder.kind == "vectors") {
+    clusters.probe = read_float(file, "probe", 1);
+    clusters.probe_text = metadata_value(file, "probe_text");
+    MOREX_CHECK(clusters.probe.sizes() == clusters.mean.sizes(), ErrorKind::kFormat,
+                "[{}] probe must have shape [{}], got {}", path.string(), clusters.embedder.width,
+                Json(clusters.probe.sizes().vec()).dump());
+  }
   for (const io::StoredTensor& stored : file.tensors())
     if (stored.name.starts_with(kCentroids))
       clusters.sets.push_back(read_set(file, stored.name.substr(kCentroids.size()), clusters.mean.size(0)));

@@ -1,38 +1,35 @@
 // Puts every sequence's cluster scores where the prior looks for them.
 #pragma once
-#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "eval/clusters.h"
-#include "models/causal_lm.h"
+#include "eval/embedder.h"
 #include "nn/prompt_reader.h"
 
 namespace morex::eval {
 
 class ClusterReader : public nn::PromptReader {
  public:
-  // Calls its argument while the bare base answers.
-  using OnBase = std::function<void(const std::function<void()>&)>;
-
-  // `model` must outlive this; prompts are embedded by it, on the bare base.
-  ClusterReader(const models::CausalLm& model, Clusters clusters, OnBase on_base);
+  // Scores are put on `device`.
+  ClusterReader(std::unique_ptr<const Embedder> embedder, Clusters clusters, at::Device device);
 
   // DEVIATION: the official code rounds the scores to float16 in training only.
   // ctx.per_sequence["cluster_scores"] [B, K] float32; with sets for several K "cluster_scores.K" each. A prompt seen
   // before is not embedded again.
-  void read(const std::vector<std::vector<int64_t>>& prompts, nn::BatchContext& ctx) const override;
-  // What embed_prompt gave for this prompt on the bare base.
-  void remember(const std::vector<int64_t>& prompt, const at::Tensor& embedding) const;
+  void read(const std::vector<nn::Prompt>& prompts, nn::BatchContext& ctx) const override;
+  // What the embedder gave for this prompt.
+  void remember(const nn::Prompt& prompt, const at::Tensor& embedding) const;
 
   const Clusters& clusters() const { return clusters_; }
 
  private:
-  const models::CausalLm& model_;
+  std::unique_ptr<const Embedder> embedder_;
   Clusters clusters_;
-  OnBase on_base_;
-  mutable std::map<std::string, std::vector<at::Tensor>> known_;  // by digest of the ids: scores of each set
+  at::Device device_;
+  mutable std::map<std::string, std::vector<at::Tensor>> known_;  // by the embedder's key: scores of each set
 };
 
 }  // namespace morex::eval

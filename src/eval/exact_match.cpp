@@ -16,6 +16,7 @@ namespace {
 struct Item {
   std::string prompt, reference;
   std::vector<int64_t> prompt_ids;
+  SequenceFacts facts;
   int64_t reference_ids = 0;
 };
 
@@ -43,16 +44,19 @@ Item make_item(const data::Example& example, const text::Tokenizer& tokenizer) {
   item.reference = trim(tokenizer.decode(answer, true));
   item.reference_ids = static_cast<int64_t>(answer.size());
   item.prompt = tokenizer.decode(item.prompt_ids, false);
+  item.facts = example.facts;
   return item;
 }
 
 std::vector<Item> load_items(const std::string& task, const text::Tokenizer& tokenizer, const TaskOptions& options,
                              int64_t positions) {
-  const std::filesystem::path file = options.data_dir / (task + ".jsonl");
-  MOREX_CHECK(std::filesystem::exists(file), ErrorKind::kData, "[eval] the data of task {} must be in {}", task,
-              file.string());
+  const std::filesystem::path file = task_data_file(options, task);
   data::DatasetOptions format;
   format.max_seq_length = positions;
+  format.wants_task = !options.task_column.empty();
+  if (format.wants_task) format.task_column = options.task_column;
+  format.fixed_task = options.task;
+  format.fallback_task = task;
   io::JsonlReader reader(file);
   std::vector<Item> items;
   Json row;
@@ -60,6 +64,7 @@ std::vector<Item> load_items(const std::string& task, const text::Tokenizer& tok
     const std::string where = fmt::format("{}:{}", file.string(), reader.line_number());
     const data::Example example = data::encode_row(row, tokenizer, format, where);
     items.push_back(make_item(example, tokenizer));
+    items.back().facts.row = static_cast<int64_t>(items.size()) - 1;
     MOREX_CHECK(items.back().reference_ids > 0 && !items.back().prompt_ids.empty(), ErrorKind::kData,
                 "[{}] must hold a prompt and an answer", where);
   }
@@ -77,13 +82,13 @@ Json run_exact_match(const models::CausalLm& model, const text::Tokenizer& token
   std::string samples;
   for (const std::string& task : task_names(options)) {
     const std::vector<Item> items = load_items(task, tokenizer, options, model.config().max_position_embeddings);
-    std::vector<std::vector<int64_t>> prompts;
+    std::vector<nn::Prompt> prompts;
     BatchGenerationOptions generation;
     generation.max_new_tokens = 0;
     generation.pad_id = tokenizer.pad_id().value_or(0);
     if (tokenizer.eos_id()) generation.stop_ids = {*tokenizer.eos_id()};
     for (const Item& item : items) {
-      prompts.push_back(item.prompt_ids);
+      prompts.emplace_back(item.prompt_ids, item.facts);
       generation.max_new_tokens = std::max(generation.max_new_tokens, item.reference_ids + 8);
     }
     const auto answers = generate_batch(model, prompts, generation, [&](int64_t done, int64_t total) {

@@ -62,13 +62,13 @@ std::vector<double> next_logits(const models::CausalLm& model, const std::vector
 
 }  // namespace
 
-Generated generate(const models::CausalLm& model, const text::Tokenizer* tokenizer, const std::vector<int64_t>& prompt,
+Generated generate(const models::CausalLm& model, const text::Tokenizer* tokenizer, const nn::Prompt& prompt,
                    const GenerationOptions& options, const std::function<void(const std::string&)>& on_text) {
-  check(model, tokenizer, prompt, options);
+  check(model, tokenizer, prompt.ids, options);
   const at::NoGradGuard no_gradients;
   std::vector<int64_t> ends = model.config().eos_token_ids;
   ends.insert(ends.end(), options.stop_ids.begin(), options.stop_ids.end());
-  const auto length = static_cast<int64_t>(prompt.size());
+  const auto length = static_cast<int64_t>(prompt.ids.size());
   // The last new id is never fed back, so it needs no position.
   const int64_t room = position_limit(model.config()) - length + 1;
   const int64_t budget = std::min(options.max_new_tokens, room);
@@ -79,7 +79,7 @@ Generated generate(const models::CausalLm& model, const text::Tokenizer* tokeniz
   known.batch = 1;
   model.read_prompts({prompt}, known);
   nn::KvCache cache = model.make_cache(1, length + budget);
-  std::vector<int64_t> seen = prompt, input = prompt;
+  std::vector<int64_t> seen = prompt.ids, input = prompt.ids;
   Generated result;
   result.finish = "length";
   for (int64_t n = 0; n < budget; ++n) {

@@ -29,7 +29,7 @@ struct Generated {
 };
 
 // Throws Error(kData) when the prompt does not fit the model's positions. on_text streams the text as it comes.
-Generated generate(const models::CausalLm& model, const text::Tokenizer* tokenizer, const std::vector<int64_t>& prompt,
+Generated generate(const models::CausalLm& model, const text::Tokenizer* tokenizer, const nn::Prompt& prompt,
                    const GenerationOptions& options, const std::function<void(const std::string&)>& on_text = {});
 
 }  // namespace morex::eval

@@ -46,15 +46,15 @@ at::Tensor step(const models::CausalLm& model, const at::Tensor& input, const at
 }
 
 // Prompts of one batch, left-padded: ids and mask [B, longest].
-std::pair<at::Tensor, at::Tensor> left_pad(const std::vector<Row>& rows, const std::vector<Ids>& prompts,
+std::pair<at::Tensor, at::Tensor> left_pad(const std::vector<Row>& rows, const std::vector<nn::Prompt>& prompts,
                                            int64_t pad_id) {
   size_t longest = 0;
-  for (const Row& row : rows) longest = std::max(longest, prompts[row.prompt].size());
+  for (const Row& row : rows) longest = std::max(longest, prompts[row.prompt].ids.size());
   const auto batch = static_cast<int64_t>(rows.size());
   at::Tensor ids = at::full({batch, static_cast<int64_t>(longest)}, pad_id, at::kLong);
   at::Tensor mask = at::zeros({batch, static_cast<int64_t>(longest)}, at::kBool);
   for (int64_t b = 0; b < batch; ++b) {
-    const Ids& prompt = prompts[rows[static_cast<size_t>(b)].prompt];
+    const Ids& prompt = prompts[rows[static_cast<size_t>(b)].prompt].ids;
     const auto begin = static_cast<int64_t>(longest - prompt.size());
     ids[b].slice(0, begin).copy_(at::tensor(prompt, at::kLong));
     mask[b].slice(0, begin).fill_(true);
@@ -62,7 +62,7 @@ std::pair<at::Tensor, at::Tensor> left_pad(const std::vector<Row>& rows, const s
   return {ids, mask};
 }
 
-void generate_rows(const models::CausalLm& model, const std::vector<Ids>& prompts, std::vector<Row> rows,
+void generate_rows(const models::CausalLm& model, const std::vector<nn::Prompt>& prompts, std::vector<Row> rows,
                    const Ids& ends, const BatchGenerationOptions& options, std::vector<Ids>& results) {
   auto [input, mask] = left_pad(rows, prompts, options.pad_id);
   const int64_t room = model.config().max_position_embeddings - input.size(1) + 1;
@@ -70,7 +70,7 @@ void generate_rows(const models::CausalLm& model, const std::vector<Ids>& prompt
   nn::BatchContext known;
   known.batch = input.size(0);
   if (model.wants_prompts()) {
-    std::vector<Ids> read;
+    std::vector<nn::Prompt> read;
     for (const Row& row : rows) read.push_back(prompts[row.prompt]);
     model.read_prompts(read, known);
   }
@@ -103,25 +103,25 @@ void generate_rows(const models::CausalLm& model, const std::vector<Ids>& prompt
 
 }  // namespace
 
-std::vector<Ids> generate_batch(const models::CausalLm& model, const std::vector<Ids>& prompts,
+std::vector<Ids> generate_batch(const models::CausalLm& model, const std::vector<nn::Prompt>& prompts,
                                 const BatchGenerationOptions& options,
                                 const std::function<void(int64_t, int64_t)>& progress) {
   const at::NoGradGuard no_gradients;
   const int64_t positions = model.config().max_position_embeddings;
-  for (const Ids& prompt : prompts) {
-    MOREX_CHECK(!prompt.empty() && static_cast<int64_t>(prompt.size()) <= positions, ErrorKind::kData,
-                "[generate] a prompt must hold between 1 and {} ids, got {}", positions, prompt.size());
+  for (const nn::Prompt& prompt : prompts) {
+    MOREX_CHECK(!prompt.ids.empty() && static_cast<int64_t>(prompt.ids.size()) <= positions, ErrorKind::kData,
+                "[generate] a prompt must hold between 1 and {} ids, got {}", positions, prompt.ids.size());
   }
   Ids ends = model.config().eos_token_ids;
   ends.insert(ends.end(), options.stop_ids.begin(), options.stop_ids.end());
   std::vector<size_t> order(prompts.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return prompts[a].size() > prompts[b].size(); });
+                   [&](size_t a, size_t b) { return prompts[a].ids.size() > prompts[b].ids.size(); });
 
   std::vector<Ids> results(prompts.size());
   for (size_t begin = 0; begin < order.size();) {
-    const auto width = static_cast<int64_t>(prompts[order[begin]].size()) + options.max_new_tokens;
+    const auto width = static_cast<int64_t>(prompts[order[begin]].ids.size()) + options.max_new_tokens;
     const auto count = static_cast<size_t>(std::max<int64_t>(1, options.tokens_per_batch / width));
     const size_t end = std::min(order.size(), begin + count);
     std::vector<Row> rows;

@@ -19,8 +19,7 @@ struct BatchGenerationOptions {
 // and left-padded within a batch; ties of the argmax: the lowest id. Rows of a batch do not see each other: the result
 // is that of generate() up to the rounding of batched products. No gradients. progress(done, total) in prompts.
 // Throws Error(kData) when a prompt is empty or does not fit the model's positions.
-std::vector<std::vector<int64_t>> generate_batch(const models::CausalLm& model,
-                                                 const std::vector<std::vector<int64_t>>& prompts,
+std::vector<std::vector<int64_t>> generate_batch(const models::CausalLm& model, const std::vector<nn::Prompt>& prompts,
                                                  const BatchGenerationOptions& options,
                                                  const std::function<void(int64_t, int64_t)>& progress = {});
 

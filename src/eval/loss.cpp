@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "data/batch.h"
+#include "eval/prompts.h"
 
 namespace morex::eval {
 namespace {
@@ -53,7 +54,7 @@ double batch_nll(const models::CausalLm& model, data::Batch& batch, Targets& tar
   ctx.length = batch.length;
   const at::Tensor lengths = to_tensor(batch.lengths, {batch.rows, 1}, device);
   ctx.token_mask = at::arange(batch.length, lengths.options()).unsqueeze(0) < lengths;  // [B, L]
-  if (model.wants_prompts()) model.read_prompts(batch.prompts(), ctx);
+  if (model.wants_prompts()) model.read_prompts(prompts_of(batch), ctx);
   nn::RoutingReport report;
   const at::Tensor ids = to_tensor(batch.ids, {batch.rows, batch.length}, device);      // [B, L]
   const at::Tensor h = model.hidden(ids, ctx, report);                                  // [B·L, D]

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/sequence_facts.h"
 #include "text/tokenizer.h"
 
 namespace morex::eval {
@@ -14,6 +15,7 @@ struct Request {
   std::vector<int64_t> continuation;  // may be empty
   int64_t cut_left = 0;               // ids removed on the left
   bool border_moved = false;          // ids of the joint text do not start with those of the context
+  SequenceFacts facts;                // of the context
 };
 
 struct ChoiceRequests {

@@ -20,9 +20,10 @@ namespace {
 // Rows of logits held at once: 256 rows of a vocabulary of 50,000 are 50 MB.
 constexpr int64_t kHeadRows = 256;
 
-// Requests that read the same ids.
+// Requests that read the same ids and of which the same is known.
 struct Row {
   const std::vector<int64_t>* input;
+  const SequenceFacts* facts;
   int64_t prompt;  // ids before the continuation, of the first request
   std::vector<int64_t> requests;
   int64_t length() const { return static_cast<int64_t>(input->size()); }
@@ -30,14 +31,17 @@ struct Row {
 
 std::vector<Row> distinct_rows(const std::vector<Request>& requests) {
   std::vector<Row> rows;
-  std::map<std::vector<int64_t>, size_t> known;
+  std::map<std::pair<std::vector<int64_t>, SequenceFacts>, size_t> known;
   for (size_t i = 0; i < requests.size(); ++i) {
     if (requests[i].continuation.empty()) continue;
-    const auto [place, added] = known.try_emplace(requests[i].input, rows.size());
+    const auto [place, added] = known.try_emplace({requests[i].input, requests[i].facts}, rows.size());
     // The continuation's last id is predicted, not read.
     const auto continuation = static_cast<int64_t>(requests[i].continuation.size());
     if (added)
-      rows.push_back({&requests[i].input, static_cast<int64_t>(requests[i].input.size()) + 1 - continuation, {}});
+      rows.push_back({&requests[i].input,
+                      &requests[i].facts,
+                      static_cast<int64_t>(requests[i].input.size()) + 1 - continuation,
+                      {}});
     rows[place->second].requests.push_back(static_cast<int64_t>(i));
   }
   std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.length() > b.length(); });
@@ -74,8 +78,9 @@ at::Tensor batch_hidden(const models::CausalLm& model, std::span<const Row> rows
   const at::Tensor real = at::tensor(lengths, at::kLong).unsqueeze(1).to(model.device());                // [B, 1]
   if (lengths.back() < length) ctx.token_mask = at::arange(length, real.options()).unsqueeze(0) < real;  // [B, L]
   if (model.wants_prompts()) {
-    std::vector<std::vector<int64_t>> prompts;
-    for (const Row& row : rows) prompts.emplace_back(row.input->begin(), row.input->begin() + row.prompt);
+    std::vector<nn::Prompt> prompts;
+    for (const Row& row : rows)
+      prompts.emplace_back(std::vector<int64_t>(row.input->begin(), row.input->begin() + row.prompt), *row.facts);
     model.read_prompts(prompts, ctx);
   }
   const at::Tensor input = at::tensor(ids, at::kLong).view({ctx.batch, length}).to(model.device());  // [B, L]

@@ -80,6 +80,11 @@ std::vector<Item> make_items(const models::CausalLm& model, const text::Tokenize
     items[i].context = fewshot_context(data.pool, rows[i], question.context);
     items[i].requests =
         make_requests(tokenizer, items[i].context, question.choices, model.config().max_position_embeddings);
+    SequenceFacts facts;
+    facts.question = question.context;  // without solved examples
+    facts.task = options.task.empty() ? task.name : options.task;
+    facts.row = static_cast<int64_t>(i);
+    for (Request& request : items[i].requests.choices) request.facts = facts;
   }
   return items;
 }
@@ -207,6 +212,14 @@ std::vector<std::string> known_tasks(const std::string& protocol) {
   std::vector<std::string> names;
   for (const ChoiceTask& task : choice_tasks()) names.emplace_back(task.name);
   return names;
+}
+
+std::filesystem::path task_data_file(const TaskOptions& options, const std::string& task) {
+  if (options.protocol != kExactMatchProtocol) return task_file(find_choice_task(task), options.data_dir);
+  const std::filesystem::path file = options.data_dir / (task + ".jsonl");
+  MOREX_CHECK(std::filesystem::exists(file), ErrorKind::kData, "[eval] the data of task {} must be in {}", task,
+              file.string());
+  return file;
 }
 
 Json run_tasks(const models::CausalLm& model, const text::Tokenizer& tokenizer, const TaskOptions& options,

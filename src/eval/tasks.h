@@ -22,12 +22,18 @@ struct TaskOptions {
   std::string fewshot_sampler = "default";  // default: the harness's draws; first_n: rows 0 … n-1 of the pool
   int64_t limit = -1;                       // first n items only
   int64_t tokens_per_batch = 2048;
+  // For adapters that go by the task, the one that all items stand for; "": the one in their column task_column
+  // (exact-match; "": not read), else the task of the evaluation itself.
+  std::string task, task_column;
   std::filesystem::path samples_file;  // JSONL, one line an item; empty: not written
 };
 
 // Names this build knows under `protocol` (lm-eval, exact-match); empty where the tasks are the files of the data
 // folder. Throws Error(kConfig) for an unknown protocol.
 std::vector<std::string> known_tasks(const std::string& protocol);
+
+// The file that holds a task's items. Throws Error(kData) when it is not there.
+std::filesystem::path task_data_file(const TaskOptions& options, const std::string& task);
 
 // {protocol, version, tasks: {name: {n, acc, acc_stderr, acc_norm, acc_norm_stderr, …}}, samples}. Throws Error(kData)
 // for missing files or columns, Error(kConfig) for an unknown task (nearest name given).

@@ -60,7 +60,7 @@ class CausalLm {
   // context for whole sequences asks wants_prompts() and hands their prompts to read_prompts(), once a sequence.
   void set_prompt_reader(const nn::PromptReader* reader) { prompt_reader_ = reader; }
   bool wants_prompts() const { return prompt_reader_ != nullptr; }
-  void read_prompts(const std::vector<std::vector<int64_t>>& prompts, nn::BatchContext& ctx) const {
+  void read_prompts(const std::vector<nn::Prompt>& prompts, nn::BatchContext& ctx) const {
     if (prompt_reader_ != nullptr) prompt_reader_->read(prompts, ctx);
   }
 

@@ -60,6 +60,7 @@ class HfWeights : public WeightSource {
     return values.to(options_.device);
   }
 
+  void leave(const std::string& name) override { taken_.insert(name); }
   void expect_tied(const std::string& name, const std::string& twin) override { tied_[name] = twin; }
 
   std::string finish(Warnings& warnings) override {

@@ -32,6 +32,8 @@ class WeightSource {
   virtual at::Tensor take(const std::string& name, const std::vector<Dim>& shape) = 0;
   // The model uses `twin` in place of `name`: a stored tensor of that name that differs is a warning.
   virtual void expect_tied(const std::string& /*name*/, const std::string& /*twin*/) {}
+  // A stored tensor of that name is known and not needed.
+  virtual void leave(const std::string& /*name*/) {}
   // After the family took all it needs: warns of tensors nobody asked for and returns the digest of those taken
   // (weight_digest.h).
   virtual std::string finish(Warnings& warnings) = 0;

@@ -19,6 +19,7 @@ struct BatchContext {
   uint64_t seed = 0;  // of the run: noise and dropout are functions of (seed, site, level, step, micro_step, token)
   int64_t step = 0;
   int64_t micro_step = 0;
+  int64_t total_steps = 0;  // of the run, for what changes over it; 0: unknown
 
   at::Tensor positions;      // [B, L] int64; undefined: 0 … L-1 (plus the cache's length)
   at::Tensor token_mask;     // [B, L] bool, true = real token; undefined: all real. Routing statistics and left padding

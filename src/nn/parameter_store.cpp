@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace morex::nn {
@@ -12,12 +14,32 @@ constexpr int64_t kAlignment = 16;  // elements: 64 bytes in float32
 
 }  // namespace
 
-int64_t ParameterStore::declare(std::string name, std::vector<int64_t> shape, LeafOptions options) {
+bool Leaf::frozen(int64_t step) const {
+  return std::all_of(segments.begin(), segments.end(), [&](const Segment& s) { return s.options.frozen(step); });
+}
+
+int64_t ParameterStore::declare(std::string name, std::vector<int64_t> shape, const LeafOptions& options) {
+  const int64_t rows = shape.empty() ? 1 : shape.front();
+  return declare(std::move(name), std::move(shape), std::vector<LeafRows>{{rows, options}});
+}
+
+int64_t ParameterStore::declare(std::string name, std::vector<int64_t> shape, const std::vector<LeafRows>& rows) {
   MOREX_ASSERT(!allocated());
-  int64_t elements = 1;
-  for (const int64_t extent : shape) elements *= extent;
-  leaves_.push_back({std::move(name), std::move(shape), options, size_, elements});
-  size_ += (elements + kAlignment - 1) / kAlignment * kAlignment;
+  int64_t width = 1;  // elements of a row
+  for (size_t i = 1; i < shape.size(); ++i) width *= shape[i];
+  Leaf leaf{std::move(name), std::move(shape), {}, size_, 0};
+  for (const LeafRows& part : rows) {
+    if (part.rows == 0) continue;
+    if (!leaf.segments.empty() && leaf.segments.back().options == part.options) {
+      leaf.segments.back().size += part.rows * width;
+    } else {
+      leaf.segments.push_back({size_ + leaf.size, part.rows * width, part.options});
+    }
+    leaf.size += part.rows * width;
+  }
+  MOREX_ASSERT(leaf.size == (leaf.shape.empty() ? 1 : leaf.shape.front()) * width);
+  size_ += (leaf.size + kAlignment - 1) / kAlignment * kAlignment;
+  leaves_.push_back(std::move(leaf));
   return static_cast<int64_t>(leaves_.size()) - 1;
 }
 
@@ -47,6 +69,12 @@ at::Tensor ParameterStore::named_grad(const NamedView& view) const { return view
 
 void ParameterStore::zero_grads() {
   if (!grads_.is_meta()) grads_.zero_();
+}
+
+void ParameterStore::zero_frozen_grads(int64_t step) {
+  for (const Leaf& leaf : leaves_)
+    for (const Segment& segment : leaf.segments)
+      if (segment.options.frozen(step)) grads_.narrow(0, segment.offset, segment.size).zero_();
 }
 
 int64_t ParameterStore::parameter_count() const {

@@ -6,24 +6,43 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
 namespace morex::nn {
 
-// Optimisation settings of one leaf: the segment table of the flat buffer.
+// How a part of a leaf is optimised.
 struct LeafOptions {
-  double lr_factor = 1.0;    // LoRA+, routers
-  bool decay = true;         // weight decay applies
-  int64_t frozen_until = 0;  // first step that moves it
+  static constexpr int64_t kForever = std::numeric_limits<int64_t>::max();
+
+  double lr_factor = 1.0;                     // LoRA+, routers
+  bool decay = true;                          // weight decay applies
+  int64_t frozen_from = 0, frozen_until = 0;  // steps from <= step < until do not move it
+
+  bool frozen(int64_t step) const { return step >= frozen_from && step < frozen_until; }
+  bool operator==(const LeafOptions&) const = default;
+};
+
+// Consecutive rows of a leaf (its first dimension) with settings of their own.
+struct LeafRows {
+  int64_t rows = 0;
+  LeafOptions options;
+};
+
+// The segment table of the flat buffer: elements with equal settings.
+struct Segment {
+  int64_t offset = 0, size = 0;  // elements
+  LeafOptions options;
 };
 
 struct Leaf {
   std::string name;
   std::vector<int64_t> shape;
-  LeafOptions options;
-  int64_t offset = 0;  // elements from the start of the flat buffer
+  std::vector<Segment> segments;  // in order, without gaps; neighbours differ
+  int64_t offset = 0;             // elements from the start of the flat buffer
   int64_t size = 0;
+  bool frozen(int64_t step) const;  // all of it
 };
 
 // A tensor as checkpoints name it: a view or a transpose of (part of) a leaf. `view` maps the leaf's tensor (its value
@@ -37,7 +56,9 @@ struct NamedView {
 class ParameterStore {
  public:
   // Before allocate(): returns the leaf's number.
-  int64_t declare(std::string name, std::vector<int64_t> shape, LeafOptions options = {});
+  int64_t declare(std::string name, std::vector<int64_t> shape, const LeafOptions& options = {});
+  // The rows must add up to shape[0].
+  int64_t declare(std::string name, std::vector<int64_t> shape, const std::vector<LeafRows>& rows);
   void add_view(NamedView view);
 
   // One zeroed buffer for values and one for gradients; leaves start at multiples of 16 elements.
@@ -53,6 +74,8 @@ class ParameterStore {
   const at::Tensor& values() const { return values_; }  // flat, [size()]
   const at::Tensor& grads() const { return grads_; }    // flat, [size()]
   void zero_grads();
+  // Clears the gradients of what is frozen at this step: neither the norm nor clipping then counts them.
+  void zero_frozen_grads(int64_t step);
   int64_t size() const { return size_; }  // elements of the buffer, padding included
   int64_t parameter_count() const;        // without padding
   at::ScalarType dtype() const { return values_.scalar_type(); }

@@ -1,11 +1,8 @@
 #include "ops/activate.h"
 
 #include <ATen/ops/gelu.h>
-#include <ATen/ops/gelu_backward.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/silu_backward.h>
-#include <ATen/ops/threshold_backward.h>
 
 #include "base/error.h"
 
@@ -21,20 +18,6 @@ at::Tensor activate(const at::Tensor& x, Activation activation) {
       return at::gelu(x, "tanh");
     case Activation::kRelu:
       return at::relu(x);
-  }
-  MOREX_ASSERT(false);
-}
-
-at::Tensor activation_backward(const at::Tensor& dy, const at::Tensor& x, Activation activation) {
-  switch (activation) {
-    case Activation::kSilu:
-      return at::silu_backward(dy, x);
-    case Activation::kGelu:
-      return at::gelu_backward(dy, x);
-    case Activation::kGeluTanh:
-      return at::gelu_backward(dy, x, "tanh");
-    case Activation::kRelu:
-      return at::threshold_backward(dy, x, 0);
   }
   MOREX_ASSERT(false);
 }

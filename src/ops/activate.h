@@ -8,7 +8,5 @@ namespace morex::ops {
 
 // act(x), elementwise, in x's dtype.
 at::Tensor activate(const at::Tensor& x, Activation activation);
-// dy·act'(x).
-at::Tensor activation_backward(const at::Tensor& dy, const at::Tensor& x, Activation activation);
 
 }  // namespace morex::ops

@@ -5,43 +5,88 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
 
-constexpr int64_t kWordsPerBlock = 4;
+// A group of elements takes one half word of each of its blocks' words: element half·64 + word·16 + lane of group g is
+// kept by that half of that word of block 16·g + lane.
+constexpr int64_t kLanes = 16, kWords = 4, kGroup = 2 * kWords * kLanes;
+using Halves = std::array<uint16_t, kGroup>;
 
-uint64_t keep_threshold(double p) { return static_cast<uint64_t>(std::llround(p * 4294967296.0)); }
+// p as a share of the 65,536 values of a half word, not all of them.
+uint32_t drop_threshold(double p) { return static_cast<uint32_t>(std::min(65535L, std::lround(p * 65536.0))); }
 
-// Calls f(i, kept) for every element i in [begin, end); begin is a multiple of kWordsPerBlock.
-template <typename F>
-void for_mask(const RandomKey& key, uint64_t threshold, int64_t begin, int64_t end, const F& f) {
-  for (int64_t i = begin; i < end; i += kWordsPerBlock) {
-    const std::array<uint32_t, 4> words = random_block(key, static_cast<uint64_t>(i / kWordsPerBlock));
-    for (int64_t j = 0; j < std::min(kWordsPerBlock, end - i); ++j)
-      f(i + j, words[static_cast<size_t>(j)] >= threshold);
+// philox() for the blocks of one group, lane by lane.
+[[gnu::always_inline]] inline void draw_group(std::array<uint32_t, 2> key, uint64_t step, uint64_t group,
+                                              Halves& halves) {
+  const uint64_t first = group * kLanes;
+  const uint32_t key0 = key[0], key1 = key[1];
+#pragma omp simd
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    uint32_t c0 = static_cast<uint32_t>(first) + static_cast<uint32_t>(lane);  // first is a multiple of 16: no carry
+    uint32_t c1 = static_cast<uint32_t>(first >> 32), c2 = static_cast<uint32_t>(step);
+    uint32_t c3 = static_cast<uint32_t>(step >> 32);
+    uint32_t k0 = key0, k1 = key1;
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; ++round) {
+      const uint32_t high0 = static_cast<uint32_t>((uint64_t{0xD2511F53} * c0) >> 32), low0 = 0xD2511F53u * c0;
+      const uint32_t high1 = static_cast<uint32_t>((uint64_t{0xCD9E8D57} * c2) >> 32), low1 = 0xCD9E8D57u * c2;
+      c0 = high1 ^ c1 ^ k0, c1 = low1, c2 = high0 ^ c3 ^ k1, c3 = low0;
+      k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+    const uint32_t words[kWords] = {c0, c1, c2, c3};
+#pragma GCC unroll 4
+    for (int64_t word = 0; word < kWords; ++word) {
+      halves[static_cast<size_t>(word * kLanes + lane)] = static_cast<uint16_t>(words[word]);
+      halves[static_cast<size_t>((kWords + word) * kLanes + lane)] = static_cast<uint16_t>(words[word] >> 16);
+    }
   }
+}
+
+// Calls f(first element, count, their halves) for the groups of [begin, end), in vectors; begin is a multiple of
+// kGroup.
+template <typename F>
+void for_groups(const RandomKey& key, int64_t begin, int64_t end, const F& f) {
+  const std::array<uint32_t, 2> words = philox_key(key);
+  in_vectors([&]() __attribute__((always_inline)) {
+    Halves halves;
+    for (int64_t i = begin; i < end; i += kGroup) {
+      draw_group(words, key.step, static_cast<uint64_t>(i / kGroup), halves);
+      f(i, std::min(kGroup, end - i), halves);
+    }
+  });
+}
+
+template <typename T>
+[[gnu::always_inline]] inline void mask_group(const T* x, T* y, int64_t count, const Halves& halves, uint32_t threshold,
+                                              Wide<T> factor) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i)
+    y[i] = narrow<T>(halves[static_cast<size_t>(i)] >= threshold ? widen(x[i]) * factor : Wide<T>(0));
 }
 
 at::Tensor apply_mask(const at::Tensor& x_in, double p, const RandomKey& key) {
   const at::Tensor x = x_in.detach().contiguous();
   const at::Tensor y = at::empty_like(x);
-  const uint64_t threshold = keep_threshold(p);
+  const uint32_t threshold = drop_threshold(p);
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "dropout", [&] {
-    using wide = Wide<scalar_t>;
     const scalar_t* xs = x.const_data_ptr<scalar_t>();
     scalar_t* ys = y.mutable_data_ptr<scalar_t>();
-    const wide factor = static_cast<wide>(1.0 / (1.0 - p));
+    const auto factor = static_cast<Wide<scalar_t>>(65536.0 / (65536.0 - threshold));
     for_chunks(x.numel(), kChunkElements, [&](int64_t begin, int64_t end) {
-      for_mask(key, threshold, begin, end, [&](int64_t i, bool kept) {
-        ys[i] = kept ? static_cast<scalar_t>(static_cast<wide>(xs[i]) * factor) : scalar_t(0);
-      });
+      for_groups(
+          key, begin, end, [&](int64_t i, int64_t count, const Halves& halves) __attribute__((always_inline)) {
+            mask_group<scalar_t>(xs + i, ys + i, count, halves, threshold, factor);
+          });
     });
   });
   return y;
@@ -51,7 +96,7 @@ at::Tensor apply_mask(const at::Tensor& x_in, double p, const RandomKey& key) {
 
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key) {
   MOREX_ASSERT(p >= 0.0 && p < 1.0);
-  if (p == 0.0) return x;
+  if (drop_threshold(p) == 0) return x;
   AutogradNode node("dropout", {x});
   return node.record(apply_mask(x, p, key), {},
                      [p, key](const BackwardPass& pass) -> Tensors { return {apply_mask(pass.grads[0], p, key)}; });
@@ -61,8 +106,11 @@ at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key) {
   MOREX_ASSERT(p >= 0.0 && p < 1.0);
   const at::Tensor mask = at::empty(shape, at::TensorOptions().dtype(at::kBool));
   bool* kept_at = mask.mutable_data_ptr<bool>();
+  const uint32_t threshold = drop_threshold(p);
   for_chunks(mask.numel(), kChunkElements, [&](int64_t begin, int64_t end) {
-    for_mask(key, keep_threshold(p), begin, end, [&](int64_t i, bool kept) { kept_at[i] = kept; });
+    for_groups(key, begin, end, [&](int64_t i, int64_t count, const Halves& halves) {
+      for (int64_t j = 0; j < count; ++j) kept_at[i + j] = halves[static_cast<size_t>(j)] >= threshold;
+    });
   });
   return mask;
 }

@@ -6,8 +6,9 @@
 
 namespace morex::ops {
 
-// y = x·keep/(1-p), element i (row-major) kept when the 32-bit word i of the key's stream is at least p·2³².
-// x of any shape, float32, bfloat16, float64. p = 0 returns x itself. Independent of the thread count and of the dtype.
+// y = x·keep/(1-p), p rounded to a multiple of 2⁻¹⁶; element i (row-major) is kept when its 16 bits of the key's stream
+// are at least p·2¹⁶. x of any shape, float32, bfloat16, float64. p = 0 returns x itself. Independent of the thread
+// count, of the processor and of the dtype.
 // Grad: x; saves the key only, the mask is drawn again. Error: one rounding.
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key);
 

@@ -1,17 +1,19 @@
 #include "ops/expert_swiglu.h"
 
+#include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <algorithm>
-
 #include "base/error.h"
-#include "ops/activate.h"
+#include "ops/activation_functions.h"
 #include "ops/autograd_node.h"
+#include "ops/chunks.h"
 #include "ops/dropout.h"
 #include "ops/gemm.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -25,33 +27,16 @@ struct State {
   ExpertSwigluOptions options;
 };
 
-// A piece of one expert's rows.
-struct Piece {
-  int64_t expert = 0, first = 0, count = 0;  // first: place in rows.tokens
-};
-
-template <typename F>
-void for_pieces(const ExpertRows& rows, const F& f) {
-  int64_t begin = 0;
-  for (size_t e = 0; e < rows.counts.size(); ++e) {
-    const int64_t end = begin + rows.counts[e];
-    for (int64_t first = begin; first < end; first += kRows)
-      f(Piece{static_cast<int64_t>(e), first, std::min(kRows, end - first)});
-    begin = end;
-  }
-}
-
-// What one piece's forward pass makes.
-struct Activations {
+// One piece's rows between the products.
+struct Gathered {
   at::Tensor tokens;                // [n]
-  at::Tensor weight;                // [n, 1], wide
+  at::Tensor weight;                // [n] wide
   at::Tensor h_gate, h_up;          // [n, r], scaled
   at::Tensor b_gate, b_up, a_down;  // [r, F]
-  at::Tensor u, act, w;             // [n, F] act(u)·w is the expert's activation; wide
-  at::Tensor dropped;               // [n, F] the activation as a_down sees it
+  at::Tensor u, w;                  // [n, F]: the expert's activation is act(u)·w
 };
 
-RandomKey piece_key(const State& state, const Piece& piece) {
+RandomKey piece_key(const State& state, const ExpertPiece& piece) {
   RandomKey key = state.options.key;
   key.stream += static_cast<uint64_t>(piece.first);
   return key;
@@ -71,39 +56,102 @@ struct Operands {
   at::Tensor gate, up, h_gate, h_up, weights, b_gate, b_up, a_down;
 };
 
-Activations activations(const Operands& in, const State& state, const Piece& piece) {
-  const at::ScalarType type = in.gate.scalar_type(), wide = wide_type(type);
+Gathered gather(const Operands& in, const State& state, const ExpertPiece& piece) {
+  const at::ScalarType type = in.gate.scalar_type();
   const int64_t experts = static_cast<int64_t>(state.rows.counts.size());
   const int64_t rank = in.b_gate.size(0) / experts, column = piece.expert * rank;
-  Activations a;
-  a.tokens = state.rows.tokens.narrow(0, piece.first, piece.count);
-  a.weight = in.weights.narrow(0, piece.first, piece.count).to(wide).unsqueeze(1);
-  a.h_gate = in.h_gate.narrow(1, column, rank).index_select(0, a.tokens).mul_(state.options.scale).to(type);
-  a.h_up = in.h_up.narrow(1, column, rank).index_select(0, a.tokens).mul_(state.options.scale).to(type);
-  a.b_gate = in.b_gate.narrow(0, column, rank);
-  a.b_up = in.b_up.narrow(0, column, rank);
-  a.a_down = in.a_down.narrow(0, column, rank);
-  const at::Tensor u = in.gate.index_select(0, a.tokens), w = in.up.index_select(0, a.tokens);
-  add_matmul_nn(u, a.h_gate, a.b_gate);
-  add_matmul_nn(w, a.h_up, a.b_up);
-  a.u = u.to(wide), a.w = w.to(wide);
-  a.act = activate(a.u, state.options.activation);
-  return a;
+  Gathered g;
+  g.tokens = state.rows.tokens.narrow(0, piece.first, piece.count);
+  g.weight = in.weights.narrow(0, piece.first, piece.count).to(wide_type(type)).contiguous();
+  g.h_gate = take_rows(in.h_gate.narrow(1, column, rank), g.tokens).mul_(state.options.scale).to(type);
+  g.h_up = take_rows(in.h_up.narrow(1, column, rank), g.tokens).mul_(state.options.scale).to(type);
+  g.b_gate = in.b_gate.narrow(0, column, rank);
+  g.b_up = in.b_up.narrow(0, column, rank);
+  g.a_down = in.a_down.narrow(0, column, rank);
+  g.u = take_rows(in.gate, g.tokens), g.w = take_rows(in.up, g.tokens);
+  add_matmul_nn(g.u, g.h_gate, g.b_gate);
+  add_matmul_nn(g.w, g.h_up, g.b_up);
+  return g;
+}
+
+// a = act(u)·w, and g·a added to the token's row of hidden.
+template <typename T, typename Act>
+[[gnu::always_inline]] inline void forward_row(const Act& act, const T* u, const T* w, Wide<T> weight, T* a, T* hidden,
+                                               int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const Wide<T> value = act(widen(u[i])).value * widen(w[i]);
+    a[i] = narrow<T>(value);
+    hidden[i] = narrow<T>(widen(hidden[i]) + value * weight);
+  }
+}
+
+// a = act(u)·w; returns its product with the gradient of the token's row of hidden.
+template <typename T, typename Act>
+[[gnu::always_inline]] inline Wide<T> recompute_row(const Act& act, const T* u, const T* w, const T* d_hidden, T* a,
+                                                    int64_t n) {
+  Wide<T> dot = 0;
+#pragma omp simd reduction(+ : dot)
+  for (int64_t i = 0; i < n; ++i) {
+    const Wide<T> value = act(widen(u[i])).value * widen(w[i]);
+    a[i] = narrow<T>(value);
+    dot += widen(d_hidden[i]) * value;
+  }
+  return dot;
+}
+
+// From da = d_a + g·d_hidden: u and w are replaced by their gradients, which are added to the token's rows too.
+template <typename T, typename Act>
+[[gnu::always_inline]] inline void backward_row(const Act& act, const T* d_a, const T* d_hidden, Wide<T> weight, T* u,
+                                                T* w, T* d_gate, T* d_up, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    const auto a = act(widen(u[i]));
+    const Wide<T> da = widen(d_a[i]) + widen(d_hidden[i]) * weight;
+    const Wide<T> du = da * widen(w[i]) * a.slope, dw = da * a.value;
+    u[i] = narrow<T>(du), w[i] = narrow<T>(dw);
+    d_gate[i] = narrow<T>(widen(d_gate[i]) + du);
+    d_up[i] = narrow<T>(widen(d_up[i]) + dw);
+  }
+}
+
+// Calls f(act, row, token) for the rows of a piece, in vectors; no two rows of a piece are of one token.
+template <typename F>
+void for_rows(const Gathered& g, Activation activation, const F& f) {
+  const int64_t* tokens = g.tokens.const_data_ptr<int64_t>();
+  with_activation(activation, [&](auto act) {
+    for_chunks(g.tokens.size(0), rows_per_chunk(g.u.size(1)), [&](int64_t begin, int64_t end) {
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t row = begin; row < end; ++row) f(act, row, tokens[row]);
+      });
+    });
+  });
 }
 
 // -> hidden, z
 Tensors run_forward(const Tensors& inputs, const State& state) {
   const Operands in(inputs);
   const at::ScalarType type = in.gate.scalar_type();
-  const at::Tensor hidden = at::zeros_like(in.gate, at::MemoryFormat::Contiguous);          // [T, F]
+  const int64_t width = in.gate.size(1);
+  const at::Tensor hidden = at::zeros(in.gate.sizes(), in.gate.options());                  // [T, F]
   const at::Tensor z = at::zeros({in.gate.size(0), in.b_gate.size(0)}, in.gate.options());  // [T, E·r]
-  for_pieces(state.rows, [&](const Piece& piece) {
-    const Activations a = activations(in, state, piece);
-    const at::Tensor act = a.act * a.w;  // [n, F]
-    const at::Tensor dropped = dropout(act.to(type), state.options.dropout, piece_key(state, piece));
-    const at::Tensor t = matmul_nt(dropped, a.a_down) * (a.weight * state.options.scale).to(type);  // [n, r]
-    z.narrow(1, piece.expert * t.size(1), t.size(1)).index_copy_(0, a.tokens, t);
-    hidden.index_add_(0, a.tokens, (act * a.weight).to(type));
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
+    const Gathered g = gather(in, state, piece);
+    const at::Tensor a = at::empty_like(g.u);  // [n, F]
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu", [&] {
+      const scalar_t *u = g.u.const_data_ptr<scalar_t>(), *w = g.w.const_data_ptr<scalar_t>();
+      const auto* weight = g.weight.const_data_ptr<Wide<scalar_t>>();
+      scalar_t *as = a.mutable_data_ptr<scalar_t>(), *hs = hidden.mutable_data_ptr<scalar_t>();
+      for_rows(
+          g, state.options.activation, [=](const auto& act, int64_t row, int64_t token) __attribute__((always_inline)) {
+            const int64_t at = row * width;
+            forward_row(act, u + at, w + at, weight[row], as + at, hs + token * width, width);
+          });
+    });
+    const at::Tensor dropped = dropout(a, state.options.dropout, piece_key(state, piece));
+    const at::Tensor t =  // [n, r]
+        matmul_nt(dropped, g.a_down).mul_((g.weight * state.options.scale).unsqueeze(1));
+    z.narrow(1, piece.expert * t.size(1), t.size(1)).index_copy_(0, g.tokens, t);
   });
   return {hidden, z};
 }
@@ -111,49 +159,66 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
 Tensors run_backward(const BackwardPass& pass, const State& state) {
   const Operands in(pass.saved);
   const at::ScalarType type = in.gate.scalar_type(), wide = wide_type(type);
+  const int64_t width = in.gate.size(1);
   const double scale = state.options.scale;
-  const at::Tensor &d_hidden = pass.grads[0], &d_z = pass.grads[1];
+  const at::Tensor d_hidden = pass.grads[0].contiguous(), &d_z = pass.grads[1];
 
-  const at::Tensor d_gate = at::zeros_like(in.gate, at::MemoryFormat::Contiguous);
-  const at::Tensor d_up = at::zeros_like(in.up, at::MemoryFormat::Contiguous);
+  const at::Tensor d_gate = at::zeros(in.gate.sizes(), in.gate.options()), d_up = at::zeros_like(d_gate);
   const at::Tensor d_h_gate = at::zeros(in.h_gate.sizes(), in.h_gate.options());
   const at::Tensor d_h_up = at::zeros(in.h_up.sizes(), in.h_up.options());
-  const at::Tensor d_weights = at::zeros_like(in.weights);
+  const at::Tensor d_weights = at::zeros(in.weights.sizes(), in.weights.options().dtype(wide));
   const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(type)); };
   const at::Tensor d_b_gate = leaf_grad(in.b_gate), d_b_up = leaf_grad(in.b_up), d_a_down = leaf_grad(in.a_down);
 
-  for_pieces(state.rows, [&](const Piece& piece) {
-    const Activations a = activations(in, state, piece);
-    const int64_t rank = a.a_down.size(0), column = piece.expert * rank;
+  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
+    const Gathered g = gather(in, state, piece);
+    const int64_t rank = g.a_down.size(0), column = piece.expert * rank;
     const RandomKey key = piece_key(state, piece);
-    const at::Tensor act = a.act * a.w;  // [n, F]
-    const at::Tensor dropped = dropout(act.to(type), state.options.dropout, key);
-    const at::Tensor dh = d_hidden.index_select(0, a.tokens).to(wide);                     // [n, F]
-    const at::Tensor dz = d_z.narrow(1, column, rank).index_select(0, a.tokens).to(wide);  // [n, r]
-    const at::Tensor t = matmul_nt(dropped, a.a_down).to(wide);                            // [n, r]
-    d_weights.narrow(0, piece.first, piece.count).copy_((dh * act).sum(1) + (dz * t).sum(1) * scale);
-
-    const at::Tensor dt = (dz * (a.weight * scale)).to(type);  // [n, r]
+    const at::Tensor a = at::empty_like(g.u);                                   // [n, F]
+    const at::Tensor d_weight = d_weights.narrow(0, piece.first, piece.count);  // [n]
+    const at::Tensor dz = take_rows(d_z.narrow(1, column, rank), g.tokens);     // [n, r]
+    const at::Tensor dt = (dz * (g.weight * scale).unsqueeze(1)).to(type);      // [n, r]
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu_backward", [&] {
+      const scalar_t *u = g.u.const_data_ptr<scalar_t>(), *w = g.w.const_data_ptr<scalar_t>();
+      const scalar_t* dh = d_hidden.const_data_ptr<scalar_t>();
+      scalar_t* as = a.mutable_data_ptr<scalar_t>();
+      auto* dots = d_weight.mutable_data_ptr<Wide<scalar_t>>();
+      for_rows(
+          g, state.options.activation, [=](const auto& act, int64_t row, int64_t token) __attribute__((always_inline)) {
+            const int64_t at = row * width;
+            dots[row] = recompute_row(act, u + at, w + at, dh + token * width, as + at, width);
+          });
+    });
+    const at::Tensor dropped = dropout(a, state.options.dropout, key);
+    const at::Tensor t = matmul_nt(dropped, g.a_down);  // [n, r]
+    d_weight.add_((dz.to(wide) * t).sum(1), scale);
     add_matmul_tn(d_a_down.narrow(0, column, rank), dt, dropped);
-    at::Tensor da = dropout(matmul_nn(dt, a.a_down), state.options.dropout, key).to(wide);  // [n, F]
-    da = da + dh * a.weight;
-    const at::Tensor dw = (da * a.act).to(type);                                                  // [n, F]
-    const at::Tensor du = activation_backward(da * a.w, a.u, state.options.activation).to(type);  // [n, F]
-    d_gate.index_add_(0, a.tokens, du);
-    d_up.index_add_(0, a.tokens, dw);
-    add_matmul_tn(d_b_gate.narrow(0, column, rank), a.h_gate, du);
-    add_matmul_tn(d_b_up.narrow(0, column, rank), a.h_up, dw);
+
+    const at::Tensor d_a = dropout(matmul_nn(dt, g.a_down), state.options.dropout, key);  // [n, F]
+    AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu_backward", [&] {
+      const scalar_t *da = d_a.const_data_ptr<scalar_t>(), *dh = d_hidden.const_data_ptr<scalar_t>();
+      const auto* weight = g.weight.const_data_ptr<Wide<scalar_t>>();
+      scalar_t *u = g.u.mutable_data_ptr<scalar_t>(), *w = g.w.mutable_data_ptr<scalar_t>();
+      scalar_t *dg = d_gate.mutable_data_ptr<scalar_t>(), *du = d_up.mutable_data_ptr<scalar_t>();
+      for_rows(
+          g, state.options.activation, [=](const auto& act, int64_t row, int64_t token) __attribute__((always_inline)) {
+            const int64_t at = row * width, to = token * width;
+            backward_row(act, da + at, dh + to, weight[row], u + at, w + at, dg + to, du + to, width);
+          });
+    });
+    add_matmul_tn(d_b_gate.narrow(0, column, rank), g.h_gate, g.u);
+    add_matmul_tn(d_b_up.narrow(0, column, rank), g.h_up, g.w);
     const auto to_rows = [&](const at::Tensor& target, const at::Tensor& d, const at::Tensor& b) {
-      target.narrow(1, column, rank).index_copy_(0, a.tokens, (matmul_nt(d, b) * scale).to(target.scalar_type()));
+      target.narrow(1, column, rank).index_copy_(0, g.tokens, matmul_nt(d, b).mul_(scale).to(target.scalar_type()));
     };
-    to_rows(d_h_gate, du, a.b_gate);
-    to_rows(d_h_up, dw, a.b_up);
+    to_rows(d_h_gate, g.u, g.b_gate);
+    to_rows(d_h_up, g.w, g.b_up);
   });
   return {d_gate,
           d_up,
           d_h_gate,
           d_h_up,
-          d_weights,
+          d_weights.to(in.weights.scalar_type()),
           d_b_gate.to(pass.saved[5].scalar_type()),
           d_b_up.to(pass.saved[6].scalar_type()),
           d_a_down.to(pass.saved[7].scalar_type())};

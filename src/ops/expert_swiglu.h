@@ -2,20 +2,13 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <cstdint>
 #include <utility>
-#include <vector>
 
 #include "base/random.h"
 #include "ops/activation.h"
+#include "ops/expert_rows.h"
 
 namespace morex::ops {
-
-// Which tokens each of E experts works on, grouped by expert; a token appears at most once per expert.
-struct ExpertRows {
-  at::Tensor tokens;            // [N] int64
-  std::vector<int64_t> counts;  // [E], their sum is N
-};
 
 struct ExpertSwigluInput {
   at::Tensor gate, up;      // [T, F] the base products, biases included

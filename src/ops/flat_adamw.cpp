@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "ops/chunks.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -27,7 +28,8 @@ struct UpdateFactors {
 
 template <typename T>
 UpdateFactors<T> factors_of(const AdamWSegment& segment, const AdamWOptions& options, int64_t step) {
-  const double t = static_cast<double>(step - std::max<int64_t>(0, segment.frozen_until) + 1);
+  const int64_t rested = step < segment.frozen_until ? 0 : segment.frozen_until - segment.frozen_from;
+  const double t = static_cast<double>(step - rested + 1);  // its own updates, this one included
   const double lr = options.lr * segment.lr_factor;
   return {static_cast<T>(segment.decay ? 1.0 - lr * options.weight_decay : 1.0),
           static_cast<T>(1.0 - options.beta1),
@@ -39,8 +41,8 @@ UpdateFactors<T> factors_of(const AdamWSegment& segment, const AdamWOptions& opt
 }
 
 template <typename T>
-void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v, int64_t n,
-            const UpdateFactors<T>& f) {
+[[gnu::always_inline]] inline void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,
+                                          int64_t n, const UpdateFactors<T>& f) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const T value = p[i] * f.keep;
@@ -52,10 +54,17 @@ void update(T* __restrict p, const T* __restrict g, T* __restrict m, T* __restri
 }
 
 template <typename T>
-double sum_of_squares(const T* x, int64_t n) {
+[[gnu::always_inline]] inline double squares_of(const T* x, int64_t n) {
   double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  return sum;
+}
+
+template <typename T>
+double sum_of_squares(const T* x, int64_t n) {
+  double sum = 0.0;
+  in_vectors([&]() __attribute__((always_inline)) { sum = squares_of(x, n); });
   return sum;
 }
 
@@ -94,7 +103,7 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
     std::vector<Piece> pieces;
     for (const AdamWSegment& s : segments) {
       MOREX_ASSERT(s.offset >= 0 && s.size >= 0 && s.offset + s.size <= values.numel());
-      if (step < s.frozen_until) continue;
+      if (s.frozen(step)) continue;
       factors.push_back(factors_of<scalar_t>(s, options, step));
       for (int64_t begin = 0; begin < s.size; begin += kChunkElements) {
         pieces.push_back({s.offset + begin, std::min(kChunkElements, s.size - begin), &factors.back()});
@@ -102,7 +111,9 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
     }
     for_chunks(static_cast<int64_t>(pieces.size()), 1, [&](int64_t index, int64_t) {
       const Piece& c = pieces[static_cast<size_t>(index)];
-      update<scalar_t>(p + c.begin, g + c.begin, m + c.begin, v + c.begin, c.size, *c.factors);
+      in_vectors([&]() __attribute__((always_inline)) {
+        update<scalar_t>(p + c.begin, g + c.begin, m + c.begin, v + c.begin, c.size, *c.factors);
+      });
     });
   });
 }

@@ -8,12 +8,14 @@
 
 namespace morex::ops {
 
-// One leaf's part of the flat buffer.
+// A part of the flat buffer with settings of its own. Frozen while frozen_from <= step < frozen_until: value and
+// moments are untouched, and its bias correction counts its own updates, as if those steps had not been.
 struct AdamWSegment {
   int64_t offset = 0, size = 0;
   double lr_factor = 1.0;
   bool decay = true;
-  int64_t frozen_until = 0;  // untouched while step < frozen_until; its bias correction counts from there
+  int64_t frozen_from = 0, frozen_until = 0;
+  bool frozen(int64_t step) const { return step >= frozen_from && step < frozen_until; }
 };
 
 struct AdamWOptions {

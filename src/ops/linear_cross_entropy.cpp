@@ -16,6 +16,7 @@
 #include "ops/chunks.h"
 #include "ops/gemm.h"
 #include "ops/row_kernels.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -40,8 +41,10 @@ at::Tensor supervised_rows(const at::Tensor& targets, int64_t classes) {
 
 template <typename From, typename To>
 void convert_row(const From* from, To* to, int64_t n) {
+  in_vectors([&]() __attribute__((always_inline)) {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = static_cast<To>(from[i]);
+    for (int64_t i = 0; i < n; ++i) to[i] = narrow<To>(widen(from[i]));
+  });
 }
 
 // Replaces one row of logits by softmax - onehot; returns its loss.

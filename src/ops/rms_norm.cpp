@@ -9,37 +9,36 @@
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
 
-at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
-
 template <typename T, typename A>
-void forward_row(const T* x, const T* w, T* y, A* rstd, int64_t d, A eps) {
+[[gnu::always_inline]] inline void forward_row(const T* x, const T* w, T* y, A* rstd, int64_t d, A eps) {
   A sum = 0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < d; ++i) sum += static_cast<A>(x[i]) * static_cast<A>(x[i]);
+  for (int64_t i = 0; i < d; ++i) sum += widen(x[i]) * widen(x[i]);
   const A r = A(1) / std::sqrt(sum / static_cast<A>(d) + eps);
   *rstd = r;
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
-    const T normalised = static_cast<T>(static_cast<A>(x[i]) * r);
-    y[i] = static_cast<T>(static_cast<A>(w[i]) * static_cast<A>(normalised));
+    y[i] = narrow<T>(widen(w[i]) * rounded<T>(widen(x[i]) * r));
   }
 }
 
 // With n = x·rstd and g = dy·w: dx = rstd·(g - n·mean(g·n)).
 template <typename T, typename A>
-void backward_row(const T* dy, const T* x, const T* w, A r, T* dx, int64_t d) {
+[[gnu::always_inline]] inline void backward_row(const T* dy, const T* x, const T* w, A r, T* dx, int64_t d) {
   A dot = 0;
 #pragma omp simd reduction(+ : dot)
-  for (int64_t i = 0; i < d; ++i) dot += static_cast<A>(dy[i]) * static_cast<A>(w[i]) * static_cast<A>(x[i]);
+  for (int64_t i = 0; i < d; ++i) dot += widen(dy[i]) * widen(w[i]) * widen(x[i]);
   const A c = dot * r * r / static_cast<A>(d);
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
-    dx[i] = static_cast<T>(r * (static_cast<A>(dy[i]) * static_cast<A>(w[i]) - c * static_cast<A>(x[i])));
+    dx[i] = narrow<T>(r * (widen(dy[i]) * widen(w[i]) - c * widen(x[i])));
   }
 }
 
@@ -59,9 +58,10 @@ std::pair<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x_in, const
     wide* rs = rstd.mutable_data_ptr<wide>();
     const int64_t stride = x.stride(0);
     for_chunks(rows, rows_per_chunk(d), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        forward_row<scalar_t, wide>(xs + t * stride, ws, ys + t * d, rs + t, d, static_cast<wide>(eps));
-      }
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t t = begin; t < end; ++t)
+          forward_row<scalar_t, wide>(xs + t * stride, ws, ys + t * d, rs + t, d, static_cast<wide>(eps));
+      });
     });
   });
   return {y, rstd};
@@ -82,9 +82,10 @@ std::pair<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& dy_in, con
     const wide* rs = rstd.const_data_ptr<wide>();
     const int64_t x_stride = x.stride(0), g_stride = dy.stride(0);
     for_chunks(rows, rows_per_chunk(d), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        backward_row<scalar_t, wide>(gs + t * g_stride, xs + t * x_stride, ws, rs[t], ds + t * d, d);
-      }
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t t = begin; t < end; ++t)
+          backward_row<scalar_t, wide>(gs + t * g_stride, xs + t * x_stride, ws, rs[t], ds + t * d, d);
+      });
     });
   });
   at::Tensor dw;

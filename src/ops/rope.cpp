@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -23,20 +24,21 @@ at::Tensor angle_table(const at::Tensor& table, const at::Tensor& x) {
 
 // One row of K elements; inverse is the transposed rotation.
 template <typename T, typename A>
-void rotate_row(const T* x, T* y, const A* cos, const A* sin, int64_t half, bool inverse) {
+[[gnu::always_inline]] inline void rotate_row(const T* x, T* y, const A* cos, const A* sin, int64_t half,
+                                              bool inverse) {
   if (!inverse) {
 #pragma omp simd
     for (int64_t i = 0; i < half; ++i) {
-      const A a = static_cast<A>(x[i]), b = static_cast<A>(x[i + half]);
-      y[i] = static_cast<T>(a * cos[i] - b * sin[i]);
-      y[i + half] = static_cast<T>(b * cos[i + half] + a * sin[i + half]);
+      const A a = widen(x[i]), b = widen(x[i + half]);
+      y[i] = narrow<T>(a * cos[i] - b * sin[i]);
+      y[i + half] = narrow<T>(b * cos[i + half] + a * sin[i + half]);
     }
   } else {
 #pragma omp simd
     for (int64_t i = 0; i < half; ++i) {
-      const A a = static_cast<A>(x[i]), b = static_cast<A>(x[i + half]);
-      y[i] = static_cast<T>(a * cos[i] + b * sin[i + half]);
-      y[i + half] = static_cast<T>(b * cos[i + half] - a * sin[i]);
+      const A a = widen(x[i]), b = widen(x[i + half]);
+      y[i] = narrow<T>(a * cos[i] + b * sin[i + half]);
+      y[i + half] = narrow<T>(b * cos[i + half] - a * sin[i]);
     }
   }
 }
@@ -52,13 +54,15 @@ void rotate(const at::Tensor& x, const at::Tensor& y, const at::Tensor& cos, con
     const wide *cs = cos.const_data_ptr<wide>(), *ss = sin.const_data_ptr<wide>();
     const at::IntArrayRef in = x.strides(), out = y.strides();
     for_chunks(x.size(0) * length, rows_per_chunk(heads * k), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t b = t / length, l = t % length, angle = b * table_stride + l * k;
-        for (int64_t h = 0; h < heads; ++h) {
-          rotate_row<scalar_t, wide>(xs + b * in[0] + h * in[1] + l * in[2], ys + b * out[0] + h * out[1] + l * out[2],
-                                     cs + angle, ss + angle, half, inverse);
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t b = t / length, l = t % length, angle = b * table_stride + l * k;
+          for (int64_t h = 0; h < heads; ++h)
+            rotate_row<scalar_t, wide>(xs + b * in[0] + h * in[1] + l * in[2],
+                                       ys + b * out[0] + h * out[1] + l * out[2], cs + angle, ss + angle, half,
+                                       inverse);
         }
-      }
+      });
     });
   });
 }

@@ -7,9 +7,6 @@
 
 namespace morex::report {
 
-// For an element's content and for attributes in quotes.
-std::string escape_html(std::string_view text);
-
 // For a <script type="application/json"> element: no '<', '>' or '&' stands in it, and invalid UTF-8 is replaced.
 std::string script_json(const Json& value);
 

@@ -47,7 +47,7 @@ nn::RoutingReport run_model(const models::CausalLm& model, TracedSequence& seque
   ctx.batch = 1;
   ctx.length = static_cast<int64_t>(sequence.ids.size());
   const int64_t prompt = sequence.prompt_length > 0 ? sequence.prompt_length : ctx.length;
-  model.read_prompts({{sequence.ids.begin(), sequence.ids.begin() + prompt}}, ctx);
+  model.read_prompts({nn::Prompt({sequence.ids.begin(), sequence.ids.begin() + prompt}, sequence.facts)}, ctx);
   keep_cluster_scores(ctx, sequence);
   nn::RoutingReport report;
   report.keep_details = true;

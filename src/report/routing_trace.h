@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "adapters/adapter_set.h"
+#include "base/sequence_facts.h"
 #include "models/causal_lm.h"
 #include "nn/routing_tally.h"
 
@@ -18,6 +19,7 @@ struct TracedSequence {
   std::string name;  // "line 3", "prompt"
   std::vector<int64_t> ids;
   int64_t prompt_length = 0;       // what a prior of clusters reads; 0: all of it
+  SequenceFacts facts;             // what else is known of it
   std::vector<std::string> texts;  // of each id, valid UTF-8; filled by the caller (token_texts.h)
   std::map<int64_t, std::vector<double>> cluster_scores;  // by number of clusters; filled by trace_routing
 };

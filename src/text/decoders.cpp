@@ -128,6 +128,39 @@ class JoinWithSpaces : public Decoder {
   }
 };
 
+// Tokens that go on a word lose their prefix, all others are set off by a space; `cleanup` takes back spaces that no
+// English text has.
+class WordPieceDecoder : public Decoder {
+ public:
+  WordPieceDecoder(std::string prefix, bool cleanup) : prefix_(std::move(prefix)), cleanup_(cleanup) {}
+  void apply(std::vector<std::string>& tokens) const override {
+    for (size_t i = 0; i < tokens.size(); ++i) {
+      std::string& token = tokens[i];
+      if (i > 0) {
+        if (token.starts_with(prefix_)) {
+          token.erase(0, prefix_.size());
+        } else {
+          token.insert(0, 1, ' ');
+        }
+      }
+      if (cleanup_) clean(token);
+    }
+  }
+
+ private:
+  static void clean(std::string& token) {
+    static constexpr std::pair<std::string_view, std::string_view> kReplaced[] = {
+        {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},   {" n't", "n't"},
+        {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"}};
+    for (const auto& [from, to] : kReplaced)
+      for (size_t at = token.find(from); at != std::string::npos; at = token.find(from, at + to.size()))
+        token.replace(at, from.size(), to);
+  }
+
+  std::string prefix_;
+  bool cleanup_;
+};
+
 std::unique_ptr<const Decoder> make_metaspace(const JsonReader& reader) {
   const auto scheme =
       reader.get_or<std::string>("prepend_scheme", reader.get_or<bool>("add_prefix_space", true) ? "always" : "never");
@@ -153,6 +186,10 @@ std::unique_ptr<const Decoder> make_decoder(const Json& spec, const std::string&
   if (type == "ByteFallback") return std::make_unique<ByteFallback>();
   if (type == "Fuse") return std::make_unique<Fuse>();
   if (type == "Metaspace") return make_metaspace(reader);
+  if (type == "WordPiece") {
+    return std::make_unique<WordPieceDecoder>(reader.get_or<std::string>("prefix", "##"),
+                                              reader.get_or<bool>("cleanup", true));
+  }
   if (type == "Strip") {
     const auto content = reader.get<std::string>("content");
     MOREX_CHECK(!content.empty() && reader.get_or<int64_t>("stop", 0) == 0, ErrorKind::kFormat,

@@ -17,7 +17,7 @@ class Decoder {
 };
 
 // From the `decoder` object of a tokenizer.json; null joins the tokens with spaces. Known: Sequence, ByteLevel,
-// Replace, ByteFallback, Fuse, Strip, Metaspace. Throws Error(kFormat) naming another type.
+// Replace, ByteFallback, Fuse, Strip, Metaspace, WordPiece. Throws Error(kFormat) naming another type.
 std::unique_ptr<const Decoder> make_decoder(const Json& spec, const std::string& where);
 
 // The byte that a token `<0xXX>` stands for, -1 for any other token.

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "text/bert_normalizer.h"
 #include "text/pattern.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
@@ -119,6 +120,7 @@ std::unique_ptr<const Normalizer> make_normalizer(const Json& spec, const std::s
     for (const Json& step : reader.raw("normalizers")) steps.push_back(make_normalizer(step, where));
     return std::make_unique<Sequence>(std::move(steps));
   }
+  if (type == "BertNormalizer") return std::make_unique<Sequence>(bert_normalizer_steps(reader));
   if (type == "Prepend") return std::make_unique<Prepend>(reader.get<std::string>("prepend"));
   if (type == "Replace") {
     return std::make_unique<Replace>(Pattern(reader.raw("pattern"), reader.where()),

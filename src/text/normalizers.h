@@ -18,7 +18,7 @@ class Normalizer {
 };
 
 // From the `normalizer` object of a tokenizer.json; null gives null. Known: Sequence, Prepend, Replace, NFC, NFD, NFKC,
-// NFKD. Throws Error(kFormat) with the type's name for another.
+// NFKD, BertNormalizer. Throws Error(kFormat) with the type's name for another.
 std::unique_ptr<const Normalizer> make_normalizer(const Json& spec, const std::string& where);
 
 // The text a normalizer (may be null) makes of `text`.

@@ -53,7 +53,11 @@ PipelineTokenizer::PipelineTokenizer(TokenizerSpec spec) : spec_(std::move(spec)
   decoder_ = make_decoder(spec_.decoder, spec_.where);
   added_.set(std::move(spec_.added_tokens), normalizer_.get());
   spec_.bpe.byte_level = pre_tokenizers_.byte_level;
-  model_ = std::make_unique<Bpe>(spec_.vocabulary, std::move(spec_.merges), spec_.bpe);
+  if (spec_.word_piece) {
+    model_ = std::make_unique<WordPiece>(spec_.vocabulary, *spec_.word_piece);
+  } else {
+    model_ = std::make_unique<Bpe>(spec_.vocabulary, std::move(spec_.merges), spec_.bpe);
+  }
   vocab_size_ = spec_.vocabulary.size();
   for (const AddedToken& token : added_.tokens()) vocab_size_ = std::max<int64_t>(vocab_size_, token.id + 1);
 }
@@ -147,6 +151,23 @@ std::vector<int64_t> PipelineTokenizer::encode(std::string_view text, bool add_s
     } else {
       encode_into(text, ids, nullptr);
     }
+  }
+  return ids;
+}
+
+std::vector<int64_t> PipelineTokenizer::encode_within(std::string_view text, int64_t limit) const {
+  std::vector<int64_t> own;
+  encode_into(text, own, nullptr);
+  int64_t special = 0;
+  for (const TemplatePart& part : post_processor_.single) special += static_cast<int64_t>(part.ids.size());
+  MOREX_CHECK(special <= limit, ErrorKind::kConfig,
+              "[{}] a text has {} special tokens, more than the {} ids it may have in all", spec_.where, special,
+              limit);
+  own.resize(std::min(own.size(), static_cast<size_t>(limit - special)));
+  std::vector<int64_t> ids;
+  for (const TemplatePart& part : post_processor_.single) {
+    const std::vector<int64_t>& next = part.kind == TemplatePart::Kind::kSpecial ? part.ids : own;
+    ids.insert(ids.end(), next.begin(), next.end());
   }
   return ids;
 }

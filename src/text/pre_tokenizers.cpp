@@ -159,6 +159,9 @@ class Builder {
     } else if (type == "Punctuation") {
       stage<CharacterSplit>(
           is_punctuation, split_behavior_from_name(reader.get_or<std::string>("behavior", "Isolated"), reader.where()));
+    } else if (type == "BertPreTokenizer") {
+      stage<CharacterSplit>(is_white_space, SplitBehavior::kRemoved);
+      stage<CharacterSplit>(is_punctuation, SplitBehavior::kIsolated);
     } else if (type == "WhitespaceSplit") {
       stage<CharacterSplit>(is_white_space, SplitBehavior::kRemoved);
     } else if (type == "Whitespace") {

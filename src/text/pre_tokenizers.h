@@ -40,7 +40,8 @@ struct PreTokenizers {
 };
 
 // From the `pre_tokenizer` object of a tokenizer.json; null gives no stages. Known: Sequence, Split, ByteLevel, Digits,
-// Metaspace, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit. Throws Error(kFormat) naming another type.
+// Metaspace, Punctuation, Whitespace, WhitespaceSplit, CharDelimiterSplit, BertPreTokenizer. Throws Error(kFormat)
+// naming another type.
 PreTokenizers make_pre_tokenizers(const Json& spec, const std::string& where);
 
 }  // namespace morex::text

@@ -40,6 +40,9 @@ class Tokenizer {
   // ids of `text` (UTF-8; invalid bytes are replaced by U+FFFD as Python's reader would). With add_special_tokens the
   // post-processor's prefix and suffix (BOS …) are added. Special tokens inside the text are recognised.
   virtual std::vector<int64_t> encode(std::string_view text, bool add_special_tokens) const = 0;
+  // The same with the special tokens, but of the text's own ids only as many, from its beginning, as make at most
+  // `limit` in all. Throws Error(kConfig) when the special tokens alone are more.
+  virtual std::vector<int64_t> encode_within(std::string_view text, int64_t limit) const = 0;
   virtual Encoding encode_with_offsets(std::string_view text) const = 0;
   virtual PairEncoding encode_pair(std::string_view a, std::string_view b) const = 0;
   virtual std::string decode(std::span<const int64_t> ids, bool skip_special_tokens) const = 0;

@@ -8,7 +8,14 @@ namespace {
 
 constexpr int64_t kMaxId = 1 << 24;  // guards the tables that are indexed by id
 
-void read_options(TokenizerSpec& spec, const JsonReader& model) {
+int32_t unknown_token(const TokenizerSpec& spec, const JsonReader& model, const std::string& token) {
+  const int32_t id = spec.vocabulary.find(token);
+  MOREX_CHECK(id != Vocabulary::kAbsent, ErrorKind::kFormat, "[{}] unk_token '{}' is not in the vocabulary",
+              model.where(), token);
+  return id;
+}
+
+void read_bpe_options(TokenizerSpec& spec, const JsonReader& model) {
   spec.bpe.ignore_merges = model.get_or<bool>("ignore_merges", false);
   spec.bpe.byte_fallback = model.get_or<bool>("byte_fallback", false);
   spec.bpe.fuse_unk = model.get_or<bool>("fuse_unk", false);
@@ -17,12 +24,17 @@ void read_options(TokenizerSpec& spec, const JsonReader& model) {
     const auto value = model.get_or<std::string>(key, "");
     MOREX_CHECK(value.empty(), ErrorKind::kFormat, "[{}] {} '{}' is not supported", model.where(), key, value);
   }
-  if (const auto unk = model.find<std::string>("unk_token")) {
-    const int32_t id = spec.vocabulary.find(*unk);
-    MOREX_CHECK(id != Vocabulary::kAbsent, ErrorKind::kFormat, "[{}] unk_token '{}' is not in the vocabulary",
-                model.where(), *unk);
-    spec.bpe.unk = id;
-  }
+  if (const auto unk = model.find<std::string>("unk_token")) spec.bpe.unk = unknown_token(spec, model, *unk);
+}
+
+WordPieceOptions read_word_piece_options(const TokenizerSpec& spec, const JsonReader& model) {
+  WordPieceOptions options;
+  options.prefix = model.get_or<std::string>("continuing_subword_prefix", options.prefix);
+  options.unk = unknown_token(spec, model, model.get_or<std::string>("unk_token", "[UNK]"));
+  options.longest_word = model.get_or<int64_t>("max_input_chars_per_word", options.longest_word);
+  MOREX_CHECK(options.longest_word > 0, ErrorKind::kFormat, "[{}] max_input_chars_per_word must be positive, got {}",
+              model.where(), options.longest_word);
+  return options;
 }
 
 void read_added_tokens(TokenizerSpec& spec, const Json& list) {
@@ -58,10 +70,11 @@ TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
   const JsonReader model(root.raw("model"), spec.where + ": model");
   // Files before 2020 name no type for BPE, but have merges.
   const auto type = model.get_or<std::string>("type", file.has_merges ? "BPE" : "none");
-  MOREX_CHECK(type == "BPE", ErrorKind::kFormat, "[{}] model of type {} is not supported. Hint: BPE is", spec.where,
-              type);
-  MOREX_CHECK(file.has_vocabulary && file.has_merges, ErrorKind::kFormat, "[{}] model must have vocab and merges",
-              spec.where);
+  const bool word_piece = type == "WordPiece";
+  MOREX_CHECK(type == "BPE" || word_piece, ErrorKind::kFormat,
+              "[{}] model of type {} is not supported. Hint: BPE and WordPiece are", spec.where, type);
+  MOREX_CHECK(file.has_vocabulary && file.has_merges == !word_piece, ErrorKind::kFormat, "[{}] model must have {}",
+              spec.where, word_piece ? "vocab and no merges" : "vocab and merges");
 
   spec.vocabulary.reserve(file.vocabulary.size(), file.text_bytes());
   for (const auto& [token, id] : file.vocabulary) {
@@ -79,7 +92,11 @@ TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
       add_merge(spec, file.view(merge.left), file.view(merge.right), static_cast<int32_t>(i), false);
     }
   }
-  read_options(spec, model);
+  if (word_piece) {
+    spec.word_piece = read_word_piece_options(spec, model);
+  } else {
+    read_bpe_options(spec, model);
+  }
   read_added_tokens(spec, root.raw("added_tokens"));
   spec.normalizer = root.raw("normalizer");
   spec.pre_tokenizer = root.raw("pre_tokenizer");

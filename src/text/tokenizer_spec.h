@@ -1,6 +1,7 @@
 // Everything a tokenizer is made of, whichever file it came from.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "text/merge_table.h"
 #include "text/tokenizer.h"
 #include "text/vocabulary.h"
+#include "text/word_piece.h"
 
 namespace morex::text {
 
@@ -17,7 +19,8 @@ struct TokenizerSpec {
   std::string where;  // the file, for errors
   Vocabulary vocabulary;
   MergeTable merges;
-  BpeOptions bpe;  // byte_level follows from pre_tokenizer
+  BpeOptions bpe;                              // byte_level follows from pre_tokenizer
+  std::optional<WordPieceOptions> word_piece;  // in place of merges and bpe
   // As in a tokenizer.json; null where there is none.
   Json normalizer, pre_tokenizer, post_processor, decoder;
   std::vector<AddedToken> added_tokens;

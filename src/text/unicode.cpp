@@ -153,6 +153,17 @@ bool is_letter(char32_t code) {
   return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
 }
 
+bool is_control(char32_t code) {
+  const utf8proc_category_t c = category(code);
+  return c == UTF8PROC_CATEGORY_CC || c == UTF8PROC_CATEGORY_CF || c == UTF8PROC_CATEGORY_CO;
+}
+
+bool is_nonspacing_mark(char32_t code) { return category(code) == UTF8PROC_CATEGORY_MN; }
+
+char32_t to_lower(char32_t code) {
+  return static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code)));
+}
+
 bool is_surely_normal(std::string_view valid_text, NormalForm form) {
   if (form != NormalForm::kNfc) {
     return std::all_of(valid_text.begin(), valid_text.end(),

@@ -13,6 +13,9 @@ bool is_punctuation(char32_t code);  // any category P*, and all ASCII punctuati
 bool is_word(char32_t code);         // a letter, mark, digit or connector: a regular expression's \w
 bool is_printable(char32_t code);    // Python's str.isprintable: no control, format, unassigned or space but ' '
 bool is_letter(char32_t code);       // any category L*
+bool is_control(char32_t code);      // category Cc, Cf or Co
+bool is_nonspacing_mark(char32_t code);
+char32_t to_lower(char32_t code);  // the simple mapping, one character to one
 
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 

@@ -7,6 +7,8 @@
 
 #include <vector>
 
+#include "eval/prompts.h"
+
 namespace morex::train {
 namespace {
 
@@ -39,7 +41,7 @@ DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& mode
     const at::Tensor lengths = to_tensor(batch.lengths, {batch.rows, 1}, device);
     on_device.ctx.token_mask = at::arange(batch.length, lengths.options()).unsqueeze(0) < lengths;  // [B, L]
   }
-  if (model.wants_prompts()) model.read_prompts(batch.prompts(), on_device.ctx);
+  if (model.wants_prompts()) model.read_prompts(eval::prompts_of(batch), on_device.ctx);
   return on_device;
 }
 

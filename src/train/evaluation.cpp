@@ -8,15 +8,22 @@
 namespace morex::train {
 
 Evaluation::Evaluation(const Recipe& recipe, const models::CausalLm& model,
-                       std::shared_ptr<const text::Tokenizer> tokenizer, int64_t pad_id, Warnings& warnings)
+                       std::shared_ptr<const text::Tokenizer> tokenizer, int64_t pad_id, bool wants_task,
+                       Warnings& warnings)
     : recipe_(recipe), model_(model), tokenizer_(std::move(tokenizer)), pad_id_(pad_id), warnings_(warnings) {
   if (!recipe.validation_file.empty()) {
     data::DatasetOptions options = recipe.data;
     options.max_rows = recipe.max_eval_samples;
+    options.wants_task = wants_task;
+    options.file = 1;  // 0 is the training file
     validation_ = data::load_dataset(recipe.validation_file, *tokenizer_, options, warnings);
   }
-  for (const std::string& prompt : recipe.sample_prompts)
-    prompts_.push_back(encode_sample_prompt(prompt, recipe.train_file, recipe.data, *tokenizer_));
+  for (const std::string& prompt : recipe.sample_prompts) {
+    SequenceFacts facts;
+    facts.question = prompt;
+    facts.task = recipe.eval_task;
+    prompts_.emplace_back(encode_sample_prompt(prompt, recipe.train_file, recipe.data, *tokenizer_), facts);
+  }
 }
 
 bool Evaluation::wanted() const {
@@ -36,6 +43,7 @@ EvaluationResult Evaluation::run(const std::function<void()>& poll) const {
     options.tasks = recipe_.eval_tasks;
     options.data_dir = recipe_.eval_data_dir;
     options.limit = recipe_.eval_limit;
+    options.task = recipe_.eval_task;
     const Json scores =
         eval::run_tasks(model_, *tokenizer_, options, warnings_, [&](const std::string&, int64_t, int64_t) { poll(); });
     for (const auto& [task, values] : scores.at("tasks").items())

@@ -21,9 +21,10 @@ struct EvaluationResult {
 
 class Evaluation {
  public:
-  // Reads the validation file and encodes the sample prompts. Recipe, model and warnings must outlive this.
+  // Reads the validation file, whose rows must name their task where `wants_task`, and encodes the sample prompts.
+  // Recipe, model and warnings must outlive this.
   Evaluation(const Recipe& recipe, const models::CausalLm& model, std::shared_ptr<const text::Tokenizer> tokenizer,
-             int64_t pad_id, Warnings& warnings);
+             int64_t pad_id, bool wants_task, Warnings& warnings);
 
   bool wanted() const;  // whether the recipe asks for anything
   const data::Dataset& validation() const { return validation_; }
@@ -38,7 +39,7 @@ class Evaluation {
   int64_t pad_id_;
   Warnings& warnings_;
   data::Dataset validation_;
-  std::vector<std::vector<int64_t>> prompts_;
+  std::vector<nn::Prompt> prompts_;
 };
 
 // Whether a larger value of this metric is better: not for losses and perplexities.

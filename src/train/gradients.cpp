@@ -35,7 +35,7 @@ std::string first_bad_tensor(const models::CausalLm& model, const nn::ParameterS
 }  // namespace
 
 StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainable,
-                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step,
+                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step, int64_t total_steps,
                               nn::RoutingTally* tally) {
   StepSums sums;
   for (const data::Batch& batch : window) {
@@ -48,6 +48,7 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
     DeviceBatch batch = put_on_device(window[micro], model);
     batch.ctx.seed = seed;
     batch.ctx.step = step;
+    batch.ctx.total_steps = total_steps;
     batch.ctx.micro_step = static_cast<int64_t>(micro);
     nn::RoutingReport report;
     report.tally = tally;
@@ -71,6 +72,7 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
 }
 
 double checked_clip(nn::ParameterStore& store, double max_norm, int64_t step) {
+  store.zero_frozen_grads(step);
   const double norm = ops::clip_grad_norm(store.grads(), max_norm);
   if (std::isfinite(norm)) return norm;
   std::string name = "none alone; their norm overflows";
@@ -90,7 +92,7 @@ void GradientWatch::observe(const nn::ParameterStore& store, int64_t step, doubl
   const auto& leaves = store.leaves();
   alive_.resize(leaves.size());
   for (size_t i = 0; i < leaves.size(); ++i)
-    if (!alive_[i] && leaves[i].options.frozen_until <= step)
+    if (!alive_[i] && !leaves[i].frozen(step))
       alive_[i] = store.grads().narrow(0, leaves[i].offset, leaves[i].size).count_nonzero().item<int64_t>() > 0;
   if (!moved_) {
     moved_ = learning_rate > 0;
@@ -99,7 +101,7 @@ void GradientWatch::observe(const nn::ParameterStore& store, int64_t step, doubl
   done_ = true;
   std::vector<std::string> dead;
   for (size_t i = 0; i < leaves.size(); ++i)
-    if (!alive_[i] && leaves[i].options.frozen_until <= step) dead.push_back(leaves[i].name);
+    if (!alive_[i] && !leaves[i].frozen(step)) dead.push_back(leaves[i].name);
   if (dead.empty()) return;
   const size_t count = dead.size();
   constexpr size_t kShown = 5;

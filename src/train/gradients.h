@@ -23,14 +23,14 @@ struct StepSums {
 // Leaves in the store the gradient of  Σ nll / (supervised tokens of the window) + Σ_micro auxiliary · (its share of
 // the window's real tokens), and returns the sums. The result does not depend, beyond rounding, on how the examples
 // are cut into micro-batches. Each micro-batch's graph is freed before the next one runs. `step` counts updates done
-// before; `tally`, when given, counts what the gates do. Throws Error(kNumeric) naming step, micro-batch and the first
-// tensor that is not finite.
+// before, of total_steps; `tally`, when given, counts what the gates do. Throws Error(kNumeric) naming step,
+// micro-batch and the first tensor that is not finite.
 StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainable,
-                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step,
+                              const std::vector<data::Batch>& window, uint64_t seed, int64_t step, int64_t total_steps,
                               nn::RoutingTally* tally = nullptr);
 
-// Norm of all gradients before clipping to max_norm (0: no clipping). Throws Error(kNumeric) naming the first leaf
-// whose gradient is not finite.
+// Norm of the gradients before clipping to max_norm (0: no clipping). What is frozen at this step does not count: its
+// gradients are cleared. Throws Error(kNumeric) naming the first leaf whose gradient is not finite.
 double checked_clip(nn::ParameterStore& store, double max_norm, int64_t step);
 
 // Finds leaves that never receive a gradient. Some methods start with gradients that are exactly zero (LoRA's A while

@@ -10,8 +10,9 @@ Optimizer::Optimizer(nn::ParameterStore& store, const Recipe& recipe)
     : store_(store), exp_avg_(at::zeros_like(store.values())), exp_avg_sq_(at::zeros_like(store.values())) {
   options_ = {recipe.learning_rate, recipe.adam_beta1, recipe.adam_beta2, recipe.adam_epsilon, recipe.weight_decay};
   for (const nn::Leaf& leaf : store.leaves())
-    segments_.push_back(
-        {leaf.offset, leaf.size, leaf.options.lr_factor, leaf.options.decay, leaf.options.frozen_until});
+    for (const nn::Segment& part : leaf.segments)
+      segments_.push_back({part.offset, part.size, part.options.lr_factor, part.options.decay, part.options.frozen_from,
+                           part.options.frozen_until});
 }
 
 void Optimizer::step(double learning_rate, int64_t step) {

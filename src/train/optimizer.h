@@ -18,7 +18,7 @@ class Optimizer {
   Optimizer(nn::ParameterStore& store, const Recipe& recipe);
 
   // One update with the gradients in the store; `step` counts the updates done before. Learning-rate factors, decay
-  // and frozen-until are the leaves' own.
+  // and frozen steps are the segments' own.
   void step(double learning_rate, int64_t step);
 
   const at::Tensor& exp_avg() const { return exp_avg_; }        // [store.size()]

@@ -13,9 +13,9 @@ namespace {
 namespace fs = std::filesystem;
 
 bool written_by_a_run(const std::string& name) {
-  static constexpr std::array kFiles = {"metrics.jsonl",    "samples.jsonl",       "routing.jsonl",
-                                        "run.json",         "adapter_config.json", "adapter_model.safetensors",
-                                        "model.safetensors"};
+  static constexpr std::array kFiles = {"metrics.jsonl",     "samples.jsonl",       "routing.jsonl",
+                                        "run.json",          "adapter_config.json", "adapter_model.safetensors",
+                                        "model.safetensors", "clusters.safetensors"};
   return name.starts_with("checkpoint-") || name.starts_with("events.out.tfevents.") ||
          std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
 }

@@ -15,8 +15,10 @@ struct Recipe {
   // model and data
   std::string model_name_or_path, tokenizer_name_or_path, train_file, validation_file, output_dir;
   data::DatasetOptions data;
-  std::string clusters_file;      // centroids of the prior `clusters`; empty: made from the training prompts
-  int64_t max_eval_samples = -1;  // rows of validation_file; -1: all
+  std::string clusters_file;         // centroids of the prior `clusters`; empty: made from the training prompts
+  std::string encoder_name_or_path;  // sentence encoder that reads the prompts for them; empty: the base
+  std::string embeddings_file, validation_embeddings_file;  // or the vectors of the rows
+  int64_t max_eval_samples = -1;                            // rows of validation_file; -1: all
   bool group_by_length = true;
   bool shuffle = true;  // false: the file's order, batch after batch
   // optimisation
@@ -36,6 +38,7 @@ struct Recipe {
   std::vector<std::string> eval_tasks;  // evaluated at eval_steps as eval_TASK_acc
   std::string eval_data_dir;
   int64_t eval_limit = -1;
+  std::string eval_task;  // what eval_tasks and sample_prompts stand for; empty: eval_tasks themselves
   std::vector<std::string> sample_prompts;  // generated from at eval_steps
   int64_t sample_max_new_tokens = 48;
   uint64_t seed = 42;

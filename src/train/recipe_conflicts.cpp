@@ -37,6 +37,16 @@ std::vector<std::string> conflicting_options(const Recipe& recipe, const Json& g
             "eval_tasks needs eval_data_dir, the folder with their files");
   refuse_if(recipe.load_best_model_at_end && !evaluates(recipe),
             "load_best_model_at_end needs a validation_file or eval_tasks");
+  refuse_if(!recipe.embeddings_file.empty() && !recipe.encoder_name_or_path.empty(),
+            "embeddings_file and encoder_name_or_path: give one of the two");
+  refuse_if(recipe.embeddings_file.empty() && !recipe.validation_embeddings_file.empty(),
+            "validation_embeddings_file needs embeddings_file");
+  refuse_if(
+      !recipe.embeddings_file.empty() && recipe.validation_file.empty() != recipe.validation_embeddings_file.empty(),
+      "embeddings_file needs validation_embeddings_file where there is a validation_file, and only there");
+  refuse_if(!recipe.embeddings_file.empty() && (!recipe.eval_tasks.empty() || !recipe.sample_prompts.empty()),
+            "embeddings_file says nothing of eval_tasks and sample_prompts: use encoder_name_or_path, or drop them");
+
   if (recipe.load_best_model_at_end || recipe.metric_for_best_model != Recipe().metric_for_best_model) {
     const std::string problem = metric_problem(recipe);
     refuse_if(!problem.empty(), problem);

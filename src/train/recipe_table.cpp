@@ -106,6 +106,15 @@ std::vector<RecipeOption> make_table() {
       path_option(
           "clusters_file", &R::clusters_file,
           "Centroids for the prior `clusters`, made by `morex cluster`; empty: made from the training prompts."),
+      path_option(
+          "encoder_name_or_path", &R::encoder_name_or_path,
+          "Folder of a sentence encoder (BERT type) that reads the prompts for the prior `clusters`; empty: the "
+          "base does."),
+      path_option(
+          "embeddings_file", &R::embeddings_file,
+          "Vectors of train_file's rows for the prior `clusters`, .npy or .safetensors, row by row; in place of "
+          "an encoder."),
+      path_option("validation_embeddings_file", &R::validation_embeddings_file, "The same for validation_file's rows."),
       required(path_option("output_dir", &R::output_dir, "Everything the run writes goes here.")),
       data_option("data_format", &D::format,
                   "What a row is: alpaca, messages, completion, text; auto goes by the first row's keys.",
@@ -117,6 +126,10 @@ std::vector<RecipeOption> make_table() {
                   one_of({"concat", "whole_text"})),
       data_option("train_on_inputs", &D::train_on_inputs, "Also learn to predict the prompt."),
       data_option("train_on_eos", &D::train_on_eos, "End each response with the end token and learn it."),
+      data_option("task_column", &D::task_column,
+                  "Column with a row's task, a name or a number, for a router of kind task."),
+      data_option("sample_type_column", &D::sample_type_column,
+                  "Column with a row's sample type, 0 or 1, for a loss of kind localized."),
       data_option("max_train_samples", &D::max_rows, "Only the first rows of train_file; -1: all.",
                   positive_or_minus_one()),
       option("max_eval_samples", &R::max_eval_samples, "Only the first rows of validation_file; -1: all.", none,
@@ -164,6 +177,10 @@ std::vector<RecipeOption> make_table() {
       path_option("eval_data_dir", &R::eval_data_dir, "Folder with TASK.jsonl for each of eval_tasks."),
       option("eval_limit", &R::eval_limit, "Only the first items of each task; -1: all.", none,
              positive_or_minus_one()),
+      option("eval_task", &R::eval_task,
+             "For a router of kind task: what eval_tasks and sample_prompts stand for; empty: each of eval_tasks for "
+             "itself.",
+             none),
       option("sample_prompts", &R::sample_prompts, "Prompts answered at each evaluation, into samples.jsonl.", none),
       option("sample_max_new_tokens", &R::sample_max_new_tokens, "Longest answer to a sample prompt, in tokens.", none,
              at_least(1)),

@@ -18,7 +18,8 @@ Json run_identity(const Recipe& recipe, const Runtime& runtime, const InputDiges
             {"data", digests.data},
             {"validation", digests.validation},
             {"data_order", digests.data_order},
-            {"layout", digests.layout}}},
+            {"layout", digests.layout},
+            {"embeddings", digests.embeddings}}},
           {"versions", {{"morex", MOREX_VERSION}, {"torch", TORCH_VERSION}}},
           {"threads", runtime.threads},
           {"cpu", cpu_features().model_name}};
@@ -32,7 +33,8 @@ void check_same_run(const Json& before, const Json& now, const std::string& chec
       {"tokenizer", "the tokenizer is another one"},
       {"data", "train_file has another content"},
       {"data_order", "the order of the data is another one"},
-      {"layout", "the trainable tensors are others"}};
+      {"layout", "the trainable tensors are others"},
+      {"embeddings", "embeddings_file has another content"}};
   for (const auto& [key, problem] : inputs)
     if (digests.value(key, "") != now.at("digests").at(key)) problems.push_back(problem);
   MOREX_CHECK(problems.empty(), ErrorKind::kConfig,

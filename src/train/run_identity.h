@@ -11,7 +11,7 @@ namespace morex::train {
 
 // SHA-256 digests of what the recipe's paths lead to.
 struct InputDigests {
-  std::string base, tokenizer, data, validation, data_order, layout;
+  std::string base, tokenizer, data, validation, data_order, layout, embeddings;
 };
 
 // {recipe (dtype and device resolved), digests, versions, threads, cpu}.

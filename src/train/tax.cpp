@@ -152,7 +152,7 @@ Spread spread_of(std::vector<double> values) {
 Tax measure_tax(models::CausalLm& model, adapters::AdapterSet& set, const std::string& name, const TaxOptions& options,
                 Warnings& warnings, const std::function<void(int64_t)>& poll) {
   set.attach();  // before the first detaching: an adapter that moves the base takes it now
-  const Measurement measurement(model, options, set.cluster_counts());
+  const Measurement measurement(model, options, set.sequence_needs().clusters);
   set.detach();
   Tax tax;
   const auto least = least_adapter(model, set, warnings);

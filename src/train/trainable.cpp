@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "adapters/method_config.h"
 #include "io/safetensors.h"
 #include "nn/tensor_file.h"
 #include "train/full_finetune.h"
@@ -12,6 +13,8 @@ namespace morex::train {
 namespace {
 
 namespace fs = std::filesystem;
+
+bool trains_all(const Recipe& recipe) { return recipe.method.value("method", Json()) == "full"; }
 
 class AdapterTrainable final : public Trainable {
  public:
@@ -28,9 +31,8 @@ class AdapterTrainable final : public Trainable {
   }
   fs::path parameter_file(const fs::path& folder) const override { return folder / "adapter_model.safetensors"; }
 
+  nn::SequenceNeeds sequence_needs() const override { return set_->sequence_needs(); }
   const adapters::AdapterSet* adapter_set() const override { return set_.get(); }
-
-  std::vector<int64_t> cluster_counts() const override { return set_->cluster_counts(); }
   void keep_clusters(const eval::Clusters& clusters) override { clusters_ = clusters; }
 
   Json cost() const override {
@@ -67,15 +69,25 @@ class AdapterTrainable final : public Trainable {
 
 }  // namespace
 
+NeededColumns needed_columns(const Recipe& recipe) {
+  NeededColumns needed;
+  if (trains_all(recipe)) return needed;
+  for (const adapters::MethodEntry& entry : adapters::read_method(recipe.method)) {
+    needed.task = needed.task || adapters::needs_tasks(entry);
+    needed.sample_type = needed.sample_type || adapters::needs_sample_types(entry);
+  }
+  return needed;
+}
+
 std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
-                                          Warnings& warnings) {
-  if (recipe.method.value("method", Json()) == "full") return make_full_trainable(recipe, runtime, model, warnings);
-  auto set =
-      adapters::AdapterSet::create(recipe.method, model.slots(), runtime.parameter_dtype(), runtime.device, warnings);
+                                          Warnings& warnings, const std::vector<std::string>& task_names) {
+  if (trains_all(recipe)) return make_full_trainable(recipe, runtime, model, warnings);
+  const adapters::BaseIdentity base{recipe.model_name_or_path, model.digest()};
+  auto set = adapters::AdapterSet::create(adapters::with_task_names(recipe.method, task_names), model.slots(),
+                                          runtime.parameter_dtype(), runtime.device, warnings, base);
   set->initialize(recipe.seed);
   set->attach();
-  return std::make_unique<AdapterTrainable>(std::move(set),
-                                            adapters::BaseIdentity{recipe.model_name_or_path, model.digest()});
+  return std::make_unique<AdapterTrainable>(std::move(set), base);
 }
 
 void verify_saved(const Trainable& trainable, const fs::path& folder) {

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "adapters/adapter_set.h"
 #include "base/json.h"
@@ -35,9 +37,9 @@ class Trainable {
 
   virtual const adapters::AdapterSet* adapter_set() const { return nullptr; }  // null: every weight is trained
 
-  // Cluster scores that the method needs of every sequence (AdapterSet::cluster_counts), and the centroids they come
-  // from, which save() writes beside the adapter from then on.
-  virtual std::vector<int64_t> cluster_counts() const { return {}; }
+  // What the method needs to know of every sequence; and the centroids that cluster scores come from, which save()
+  // writes beside the adapter from then on.
+  virtual nn::SequenceNeeds sequence_needs() const { return {}; }
   virtual void keep_clusters(const eval::Clusters& /*clusters*/) {}
 
   // What the method adds to the base: parameters, bytes, FLOPs of a token.
@@ -46,9 +48,16 @@ class Trainable {
   virtual bool without(const std::function<void()>& body) = 0;
 };
 
-// Builds the recipe's method on the model, initialised from the seed and switched on.
+// Whether the recipe's method needs every row's task, or its sample type.
+struct NeededColumns {
+  bool task = false, sample_type = false;
+};
+NeededColumns needed_columns(const Recipe& recipe);
+
+// Builds the recipe's method on the model, initialised from the seed and switched on. `task_names`: those of the data,
+// for routers that go by the task and have no names of their own.
 std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,
-                                          Warnings& warnings);
+                                          Warnings& warnings, const std::vector<std::string>& task_names = {});
 
 // Reads the saved parameters back and compares them with memory, bit for bit. Throws Error(kRun) naming the first
 // tensor that differs.

@@ -3,15 +3,16 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/checksum.h"
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/system.h"
 #include "models/check_ids.h"
-#include "train/cluster_prompts.h"
 #include "train/cost.h"
 #include "train/output_folder.h"
 #include "train/routing_log.h"
 #include "train/run_identity.h"
+#include "train/sequence_inputs.h"
 
 namespace morex::train {
 namespace {
@@ -48,19 +49,25 @@ TrainingRun::TrainingRun(const Recipe& recipe, Warnings& warnings, const std::at
       checkpoints_(recipe.output_dir, recipe.save_total_limit) {
   load_inputs();
   open_output();
-  prepare_clusters();
+  prepare_reader();
 }
 
 void TrainingRun::load_inputs() {
   const std::string& name = recipe_.tokenizer_name_or_path;
   tokenizer_ = text::Tokenizer::load(name.empty() ? recipe_.model_name_or_path : name);
-  dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, recipe_.data, warnings_);
+  const NeededColumns needed = needed_columns(recipe_);
+  warn_of_unread_columns(recipe_, needed, warnings_);
+  data::DatasetOptions options = recipe_.data;
+  options.wants_task = needed.task;
+  options.wants_sample_type = needed.sample_type;
+  dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, options, warnings_);
   model_ = models::load_model(recipe_.model_name_or_path, {runtime_.dtype, runtime_.device}, warnings_);
   const int64_t pad = padding_id(*tokenizer_);
-  evaluation_ = std::make_unique<Evaluation>(recipe_, *model_, tokenizer_, pad, warnings_);
+  evaluation_ = std::make_unique<Evaluation>(recipe_, *model_, tokenizer_, pad, needed.task, warnings_);
   check_ids(dataset_.examples, model_->config(), warnings_);
   check_ids(evaluation_->validation().examples, model_->config(), warnings_);
-  trainable_ = make_trainable(recipe_, runtime_, *model_, warnings_);
+  trainable_ = make_trainable(recipe_, runtime_, *model_, warnings_, task_names_of(dataset_.examples));
+  check_sequence_inputs(recipe_, trainable_->sequence_needs(), dataset_.examples, evaluation_->validation().examples);
   if (const adapters::AdapterSet* set = trainable_->adapter_set(); set != nullptr && !set->routed_sites().empty())
     tally_ = std::make_unique<nn::RoutingTally>(set->routed_gates());
   source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
@@ -73,6 +80,7 @@ void TrainingRun::load_inputs() {
   digests.validation = evaluation_->validation().report.digest;
   digests.data_order = source_->digest();
   digests.layout = layout_digest(trainable_->parameters());
+  if (!recipe_.embeddings_file.empty()) digests.embeddings = sha256_hex_of_file(recipe_.embeddings_file);
   state_.identity = run_identity(recipe_, runtime_, digests);
 }
 
@@ -106,17 +114,17 @@ void TrainingRun::resume(const fs::path& checkpoint) {
     fmt::print(stderr, "resuming from {} at step {} of {}\n", checkpoint.string(), state_.step, schedule_.total_steps);
 }
 
-void TrainingRun::prepare_clusters() {
-  if (trainable_->cluster_counts().empty()) return;
+void TrainingRun::prepare_reader() {
   // A resumed run goes on with its own centroids.
   const fs::path file = resumed_from_.empty() ? fs::path(recipe_.clusters_file) : resumed_from_ / eval::kClusterFile;
   // Set from the start it means "one step": only a later one stops here.
   const bool before = interrupt_.load();
-  clusters_ = make_cluster_reader(*model_, *trainable_, dataset_.examples, file, recipe_.seed, warnings_, [&] {
+  reader_ = make_sequence_reader(recipe_, *model_, *trainable_, dataset_.examples, file, warnings_, [&] {
     if (!before && interrupt_.load()) fail(ErrorKind::kInterrupted, "[train] interrupted before the first step");
   });
-  trainable_->keep_clusters(clusters_->clusters());
-  model_->set_prompt_reader(clusters_.get());
+  if (reader_ == nullptr) return;
+  if (reader_->clusters() != nullptr) trainable_->keep_clusters(reader_->clusters()->clusters());
+  model_->set_prompt_reader(reader_.get());
 }
 
 bool TrainingRun::due(int64_t every) const {
@@ -179,8 +187,8 @@ TrainResult TrainingRun::run() {
 void TrainingRun::train_step() {
   const auto start = std::chrono::steady_clock::now();
   const int64_t step = state_.step;  // updates done before
-  const StepSums sums =
-      accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step, tally_.get());
+  const StepSums sums = accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step,
+                                             schedule_.total_steps, tally_.get());
   nn::ParameterStore& store = trainable_->parameters();
   const double norm = checked_clip(store, recipe_.max_grad_norm, step);
   const double learning_rate = schedule_.rate(step);

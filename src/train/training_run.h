@@ -7,7 +7,7 @@
 
 #include "base/progress.h"
 #include "data/dataset.h"
-#include "eval/cluster_reader.h"
+#include "eval/sequence_reader.h"
 #include "models/causal_lm.h"
 #include "text/tokenizer.h"
 #include "train/batch_source.h"
@@ -36,7 +36,7 @@ class TrainingRun {
   void load_inputs();
   void open_output();
   void resume(const std::filesystem::path& checkpoint);
-  void prepare_clusters();
+  void prepare_reader();
   bool due(int64_t every) const;  // at the last step, and at every multiple of `every` > 0
 
   void train_step();
@@ -59,7 +59,7 @@ class TrainingRun {
   data::Dataset dataset_;
   std::unique_ptr<models::CausalLm> model_;
   std::unique_ptr<Trainable> trainable_;
-  std::unique_ptr<eval::ClusterReader> clusters_;  // null: the method needs no cluster scores
+  std::unique_ptr<eval::SequenceReader> reader_;  // null: the method needs to know nothing but ids
   std::unique_ptr<Evaluation> evaluation_;
   std::unique_ptr<BatchSource> source_;
   std::unique_ptr<Optimizer> optimizer_;

@@ -31,6 +31,8 @@ const std::vector<StructureExample>& structures() {
       {{"moslora", {{"kind", "low_rank"}, {"r", 2}, {"mixer", true}}}},
       {{"experts", {{"kind", "low_rank_experts"}, {"r", 2}, {"num_experts", 4}}}, GateKind::kFlat},
       {{"experts_by_layer", {{"kind", "low_rank_experts"}, {"r", 2}, {"num_experts", {3, 4}}}}, GateKind::kFlat},
+      {{"experts_gathered", {{"kind", "low_rank_experts"}, {"r", 2}, {"num_experts", 4}, {"execution", "gather"}}},
+       GateKind::kFlat},
       {{"shared_a", {{"kind", "low_rank_experts"}, {"r", 2}, {"num_experts", 4}, {"shared_a", true}}}, GateKind::kFlat},
       {{"split_rank", {{"kind", "low_rank_experts"}, {"r", 8}, {"num_experts", 4}, {"split_rank", true}}},
        GateKind::kFlat},
@@ -53,10 +55,13 @@ Json mixture_of(const Json& router, const Json& more = Json::object()) {
 
 const std::vector<Example>& routers() {
   static const Json top_k = {{"kind", "top_k"}, {"top_k", 2}};
+  static const Json soft_top_k = {
+      {"kind", "top_k"}, {"top_k", 2}, {"logit_temperature", {2.0, 0.5}}, {"jitter_noise", 0.2}};
   static const std::vector<Example> all = {
       {"none", {{"kind", "none"}}},
       {"softmax", {{"kind", "softmax"}}},
       {"top_k", top_k},
+      {"top_k_soft", soft_top_k},
       {"top_p", {{"kind", "top_p"}, {"top_p", 0.7}}, false},
       {"switch", {{"kind", "switch"}, {"expert_capacity", 3}}, false},
       {"noisy_top_k", {{"kind", "noisy_top_k"}, {"top_k", 2}}},
@@ -67,7 +72,14 @@ const std::vector<Example>& routers() {
       {"tree_keys", {{"kind", "tree_keys"}, {"gate_dims", 3}, {"dim_downproj_x", 5}}},
       {"tree_noisy", {{"kind", "tree_keys"}, {"gate", "noisy_topk"}, {"gate_dims", 3}, {"dim_downproj_x", 5}}},
       {"tree_dense", {{"kind", "tree_keys"}, {"gate", "dense"}, {"gate_dims", 3}, {"dim_downproj_x", 5}}},
+      {"tree_soft",
+       {{"kind", "tree_keys"},
+        {"gate_dims", 3},
+        {"dim_downproj_x", 5},
+        {"logit_temperature", {2.0, 0.5}},
+        {"jitter_noise", 0.2}}},
       {"mor_top_k", mixture_of(top_k)},
+      {"mor_soft", mixture_of(soft_top_k)},
       {"mor_logit", mixture_of(top_k, {{"combine", "logit"}})},
       {"mor_topk_then_mix", mixture_of(top_k, {{"select", "topk_then_mix"}, {"num_routers", 3}})},
       {"mor_uniform", mixture_of({{"kind", "softmax"}}, {{"weighting", "uniform"}})},

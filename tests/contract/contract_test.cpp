@@ -58,9 +58,10 @@ struct Adapted {
     ctx.phase = nn::Phase::kTrain;
     ctx.seed = 5;
     ctx.step = step;
+    ctx.total_steps = 5;
     ctx.per_sequence["task_ids"] = at::arange(kRows, at::kLong);
     ctx.per_sequence["sample_types"] = at::arange(kRows, at::kLong);
-    for (const int64_t count : set->cluster_counts())
+    for (const int64_t count : set->sequence_needs().clusters)
       ctx.per_sequence["cluster_scores." + std::to_string(count)] =
           at::linspace(0.1, 0.9, kRows * count, parameter_dtype()).view({kRows, count});
     return ctx;
@@ -102,6 +103,8 @@ void expect_neutral_start(const Combination& item) {
   if (item.neutral_start) {
     EXPECT_LE(largest(fresh - bare), 1e-9) << "a fresh adapter changes the base";
   }
+  EXPECT_EQ(adapted.warnings.counts().contains("ffn_experts:gates"), !item.neutral_start)
+      << "who does not start as the base says so, and nobody else";
   adapted.set->attach();
   adapted.randomise();
   EXPECT_GT(largest(adapted.hidden() - bare), 1e-6) << "the adapter does nothing";

@@ -136,9 +136,11 @@ class Runner {
 };
 
 bool is_available(const std::string& need) {
-  const std::map<std::string, fs::path> roots = {{"golden", golden_dir()}, {"data", data_dir()}};
+  const std::map<std::string, fs::path> roots = {
+      {"golden", golden_dir()}, {"data", data_dir()}, {"smollm2", smollm2_gguf()}, {"minilm", minilm()}};
   const size_t slash = need.find('/');
-  return fs::exists(roots.at(need.substr(0, slash)) / need.substr(slash + 1));
+  const fs::path root = roots.at(need.substr(0, slash));
+  return fs::exists(slash == std::string::npos ? root : root / need.substr(slash + 1));
 }
 
 }  // namespace
@@ -166,6 +168,10 @@ std::vector<CaseLine> read_case(const fs::path& path) {
 std::map<std::string, std::string> case_variables() {
   const fs::path own = source_dir() / "tests";
   return {{"TINY", (own / "golden/data/gguf/llama_untied_hf").string()},
+          {"ENCODER", tiny_encoder().string()},
+          {"SMOLLM2", smollm2_gguf().string()},
+          {"MINILM", minilm().string()},
+          {"DEMO", (source_dir() / "demo").string()},
           {"CASES", (own / "e2e/data").string()},
           {"GOLDEN", golden_dir().string()},
           {"DATA", data_dir().string()}};

@@ -1,7 +1,7 @@
 // An end-to-end test as data. A .case file holds, line by line:
 //
 //   # text                     a comment
-//   needs: golden|data/PATH    skip when this part of the reference data is not there
+//   needs: golden|data/PATH    skip when this part of the reference data is not there; smollm2, minilm: the real models
 //   write: NAME                followed by indented lines: makes this file; ${NAME} is replaced by the variable's value
 //   run: COMMAND               a shell command in the case's scratch folder; what follows is about this run
 //   exit: N                    its exit code (every run needs one)
@@ -12,7 +12,8 @@
 //   content: NAME ~ /REGEX/    a line of the file matches (! as above)
 //   steps: NAME N              a metrics file holds the steps 1 … N once each where "loss" stands
 //
-// Variables in commands and files: TINY (a tiny Llama), CASES (this folder's data), GOLDEN, DATA.
+// Variables in commands and files: TINY (a tiny Llama), ENCODER (a tiny sentence encoder), SMOLLM2, MINILM (the real
+// ones), CASES (this folder's data), DEMO, GOLDEN, DATA.
 #pragma once
 #include <filesystem>
 #include <map>

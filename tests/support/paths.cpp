@@ -15,6 +15,11 @@ fs::path from_environment(const char* variable, const fs::path& fallback) {
   return value != nullptr && *value != '\0' ? fs::path(value) : fallback;
 }
 
+fs::path cache_dir() {
+  const char* home = std::getenv("HOME");
+  return from_environment("XDG_CACHE_HOME", fs::path(home == nullptr ? "/" : home) / ".cache") / "morex";
+}
+
 }  // namespace
 
 fs::path source_dir() { return MOREX_SOURCE_DIR; }
@@ -27,10 +32,13 @@ fs::path golden_dir() {
 
 fs::path data_dir() { return from_environment("MOREX_DATA_DIR", source_dir().parent_path() / "shared" / "data"); }
 
-fs::path smollm2_gguf() {
-  const char* home = std::getenv("HOME");
-  const fs::path cache = from_environment("XDG_CACHE_HOME", fs::path(home == nullptr ? "/" : home) / ".cache");
-  return cache / "morex" / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
+fs::path smollm2_gguf() { return cache_dir() / "smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"; }
+
+fs::path tiny_encoder() { return source_dir() / "tests" / "golden" / "data" / "encoder" / "tiny"; }
+
+fs::path minilm() {
+  const fs::path given = data_dir() / "models" / "all-minilm-l6-v2";
+  return fs::exists(given) ? given : cache_dir() / "all-minilm-l6-v2";
 }
 
 fs::path program() { return fs::read_symlink("/proc/self/exe").parent_path() / "morex"; }

@@ -56,6 +56,7 @@ class Clusters : public Prior {
 
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   int64_t clusters() const override { return options_.use_scores ? gates_ : 0; }
+  bool keeps_sums() const override { return false; }
   at::Tensor before_choice(const at::Tensor& logits, int64_t, const std::vector<at::Tensor>&,
                            const TokenRows&) const override {
     return logits;

@@ -25,8 +25,9 @@ struct EntropyOptions {
 
 class EntropyExperts : public FlatChoice {
  public:
-  explicit EntropyExperts(EntropyOptions options) : options_(options) {}
+  EntropyExperts(EntropyOptions options, bool all) : options_(options), all_(all) {}
 
+  bool sums_to_one() const override { return all_; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     Chosen chosen;
     chosen.entropy = normalised_entropy(input.pi, options_.form);  // [n]
@@ -43,6 +44,7 @@ class EntropyExperts : public FlatChoice {
 
  private:
   EntropyOptions options_;
+  bool all_;  // keep_top_k is every expert
 };
 
 }  // namespace
@@ -62,7 +64,7 @@ std::unique_ptr<FlatChoice> make_entropy_choice(const MakeChoice& from) {
   MOREX_CHECK(made.keep >= 0 && made.keep <= from.experts, ErrorKind::kConfig,
               "[router] keep_top_k must be at least 0 and at most the number of experts, {} at {}, got {}",
               from.experts, from.site.module, made.keep);
-  return std::make_unique<EntropyExperts>(made);
+  return std::make_unique<EntropyExperts>(made, made.keep == from.experts);
 }
 
 }  // namespace morex::adapters

@@ -1,7 +1,9 @@
 #include "adapters/router/flat_choice.h"
 
+#include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/logsumexp.h>
@@ -10,8 +12,10 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
+#include "ops/chunks.h"
 
 namespace morex::adapters {
 namespace {
@@ -26,6 +30,37 @@ at::Tensor selection(const Chosen& chosen, const at::Tensor& pi) {
   if (chosen.selected.defined()) return chosen.selected;
   if (!chosen.ids.defined()) return at::ones_like(pi.detach());
   return at::zeros(pi.sizes(), pi.options().requires_grad(false)).scatter(1, chosen.ids, 1.0);
+}
+
+// NaN is larger than every number, as in at::sort.
+template <typename T>
+bool larger(T a, T b) {
+  return a > b || (std::isnan(a) && !std::isnan(b));
+}
+
+// ids [n, k] of the k largest of each row of values [n, E] (contiguous), by insertion: pools are small.
+at::Tensor largest_ids(const at::Tensor& values, int64_t k) {
+  const int64_t n = values.size(0), experts = values.size(1);
+  const at::Tensor ids = at::empty({n, k}, values.options().dtype(at::kLong));
+  int64_t* chosen = ids.mutable_data_ptr<int64_t>();
+  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "largest_ids", [&] {
+    const scalar_t* all = values.const_data_ptr<scalar_t>();
+    ops::for_chunks(n, ops::rows_per_chunk(experts), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const scalar_t* v = all + row * experts;
+        int64_t* top = chosen + row * k;
+        for (int64_t e = 0; e < experts; ++e) {
+          int64_t place = std::min(e, k);
+          while (place > 0 && larger(v[e], v[top[place - 1]])) {
+            if (place < k) top[place] = top[place - 1];
+            --place;
+          }
+          if (place < k) top[place] = e;
+        }
+      }
+    });
+  });
+  return ids;
 }
 
 void keep_details(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& logits, Recorder& recorder) {
@@ -43,9 +78,11 @@ void keep_details(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& 
 }  // namespace
 
 Top stable_top(const at::Tensor& values, int64_t k) {
-  const at::Tensor ids = std::get<1>(at::sort(values.detach(), /*stable=*/true, /*dim=*/-1, /*descending=*/true))
-                             .narrow(1, 0, k)
-                             .contiguous();
+  const at::Tensor ids = values.is_cpu() ? largest_ids(values.detach().contiguous(), k)
+                                         : std::get<1>(at::sort(values.detach(), /*stable=*/true, /*dim=*/-1,
+                                                                /*descending=*/true))
+                                               .narrow(1, 0, k)
+                                               .contiguous();
   return {ids, at::gather(values, 1, ids)};
 }
 
@@ -56,7 +93,7 @@ const std::vector<TensorSpec>& FlatChoice::tensors() const {
 
 JsonReader read_flat_options(const Json& options, const std::vector<std::string>& keys) {
   const JsonReader reader(options, "router", ErrorKind::kConfig);
-  std::vector<std::string> known = {"kind", "init_std"};
+  std::vector<std::string> known = {"kind", "init_std", "logit_temperature", "jitter_noise"};
   known.insert(known.end(), keys.begin(), keys.end());
   reader.refuse_unknown_keys(known);
   return reader;

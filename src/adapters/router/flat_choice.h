@@ -51,6 +51,7 @@ class FlatChoice {
   virtual const std::vector<TensorSpec>& tensors() const;
   virtual int64_t rows() const { return 0; }
   virtual bool whole_sequences() const { return false; }  // rows of one sequence depend on each other
+  virtual bool sums_to_one() const { return true; }       // every row's weights
 
   // Grad: pi, u, own; the selection itself is a constant. Deterministic.
   virtual Chosen choose(const FlatInput& input, const TokenRows& rows) const = 0;
@@ -63,7 +64,8 @@ struct MakeChoice {
   Warnings& warnings;
 };
 
-// Reads the options of a flat router: the choice's `keys`, and those that all flat routers have (kind, init_std).
+// Reads the options of a flat router: the choice's `keys`, and those that all flat routers have (kind, init_std,
+// logit_temperature, jitter_noise).
 // Throws Error(kConfig) for others.
 JsonReader read_flat_options(const Json& options, const std::vector<std::string>& keys);
 

@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "adapters/router/softening.h"
 #include "base/error.h"
 
 namespace morex::adapters {
@@ -13,7 +14,10 @@ namespace {
 class FlatRouter : public Router {
  public:
   FlatRouter(const MakeRouter& from, std::unique_ptr<FlatChoice> choice)
-      : experts_(gate_count(from.shape)), d_in_(from.site.d_in), choice_(std::move(choice)) {
+      : experts_(gate_count(from.shape)),
+        d_in_(from.site.d_in),
+        softening_(read_softening(from.options)),
+        choice_(std::move(choice)) {
     tensors_ = {{"moe_gate.weight", Place::kRoute, {experts_, d_in_}, gate_init(from.options, d_in_)}};
     append_choice_tensors(*choice_, experts_, tensors_);
   }
@@ -22,10 +26,13 @@ class FlatRouter : public Router {
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   bool dense() const override { return false; }
   bool whole_sequences() const override { return choice_->whole_sequences(); }
+  bool sums_to_one() const override { return choice_->sums_to_one(); }
+  double jitter() const override { return softening_.jitter; }
 
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override {
-    const at::Tensor logits = prior.before_choice(u.narrow(1, 0, experts_), 0, prior_own, rows);  // [T, E]
+    const at::Tensor tempered = softening_.temperature.divide(u.narrow(1, 0, experts_), rows.ctx);
+    const at::Tensor logits = prior.before_choice(tempered, 0, prior_own, rows);  // [T, E]
     FlatInput input{at::softmax(logits, 1), {}, {own.begin() + 1, own.end()}};
     if (choice_->rows() > 0) input.u = u.narrow(1, experts_, choice_->rows());
     const Chosen chosen = choice_->choose(input, rows);
@@ -37,6 +44,7 @@ class FlatRouter : public Router {
 
  private:
   int64_t experts_, d_in_;
+  Softening softening_;
   std::unique_ptr<FlatChoice> choice_;
   std::vector<TensorSpec> tensors_;
 };

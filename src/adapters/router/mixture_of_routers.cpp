@@ -5,6 +5,7 @@
 
 #include "adapters/router/flat_router.h"
 #include "adapters/router/mixed_routers.h"
+#include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "adapters/router/tree_mixture.h"
 #include "base/error.h"
@@ -15,7 +16,11 @@ namespace {
 class MixtureOfRouters : public Router {
  public:
   MixtureOfRouters(const MakeRouter& from, MixtureOptions options, std::unique_ptr<FlatChoice> choice)
-      : options_(options), experts_(gate_count(from.shape)), d_in_(from.site.d_in), choice_(std::move(choice)) {
+      : options_(options),
+        experts_(gate_count(from.shape)),
+        d_in_(from.site.d_in),
+        softening_(read_softening(wrapped_router(from.options))),
+        choice_(std::move(choice)) {
     const Init start = gate_init(wrapped_router(from.options), d_in_);
     for (int64_t n = 0; n < options_.routers; ++n)
       tensors_.push_back(
@@ -31,6 +36,8 @@ class MixtureOfRouters : public Router {
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   bool dense() const override { return false; }
   bool whole_sequences() const override { return choice_->whole_sequences(); }
+  bool sums_to_one() const override { return choice_->sums_to_one(); }
+  double jitter() const override { return softening_.jitter; }
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override;
   double flops() const override { return 2.0 * static_cast<double>(rows()) * static_cast<double>(d_in_); }
@@ -42,6 +49,7 @@ class MixtureOfRouters : public Router {
 
   MixtureOptions options_;
   int64_t experts_, d_in_, gate_tensors_ = 0;
+  Softening softening_;  // of the wrapped router: its temperature is each sub-router's, all rows see its jitter
   std::unique_ptr<FlatChoice> choice_;
   std::vector<TensorSpec> tensors_;
 };
@@ -50,8 +58,10 @@ Gates MixtureOfRouters::route(const at::Tensor& u, const std::vector<at::Tensor>
                               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const {
   const int64_t tokens = u.size(0), routers = options_.routers;
   std::vector<at::Tensor> each;
-  for (int64_t n = 0; n < routers; ++n)
-    each.push_back(prior.before_choice(u.narrow(1, n * experts_, experts_), 0, prior_own, rows));
+  for (int64_t n = 0; n < routers; ++n) {
+    const at::Tensor tempered = softening_.temperature.divide(u.narrow(1, n * experts_, experts_), rows.ctx);
+    each.push_back(prior.before_choice(tempered, 0, prior_own, rows));
+  }
   const at::Tensor logits = at::stack(each, 1);  // [T, N, E]
   const at::Tensor v = options_.learned ? u.narrow(1, sub_rows(), routers) : at::Tensor();
   const at::Tensor p = main_weights(v, tokens, options_, u.options());  // [T, N]

@@ -71,6 +71,11 @@ std::unique_ptr<FlatChoice> make_noisy_top_k_choice(const MakeChoice& from) {
   MOREX_CHECK(k >= 1 && k <= from.experts, ErrorKind::kConfig,
               "[router] top_k must be at least 1 and at most the number of experts, {} at {}, got {}", from.experts,
               from.site.module, k);
+  if (k == 1 && from.experts > 1)
+    from.warnings.add(
+        "router:noisy_top_k",
+        "[router] noisy_top_k with top_k 1 makes every gate the constant 1, so that the router learns from "
+        "losses on the routing only. Hint: a top_k of 2, or kind top_k with renormalise: false");
   return std::make_unique<NoisyTopK>(k, from.experts, from.site.d_in);
 }
 

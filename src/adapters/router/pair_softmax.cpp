@@ -7,6 +7,7 @@
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
 
@@ -15,12 +16,13 @@ namespace {
 
 class KeepLargest : public FlatChoice {
  public:
-  explicit KeepLargest(int64_t k) : k_(k) {}
+  KeepLargest(int64_t k, int64_t experts) : k_(k), all_(k == experts) {}
 
+  bool sums_to_one() const override { return all_; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     Chosen chosen;
     chosen.weights = input.pi;  // [n, E]
-    if (k_ < input.pi.size(1)) {
+    if (!all_) {
       chosen.selected = at::zeros_like(input.pi.detach()).scatter_(1, stable_top(input.pi, k_).ids, 1.0);
       chosen.weights = input.pi * chosen.selected;
     }
@@ -30,25 +32,32 @@ class KeepLargest : public FlatChoice {
 
  private:
   int64_t k_;
+  bool all_;
 };
 
 class PairSoftmax : public Router {
  public:
   PairSoftmax(const MakeRouter& from, std::unique_ptr<FlatChoice> choice, Init start)
-      : experts_(gate_count(from.shape)), d_in_(from.site.d_in), choice_(std::move(choice)) {
+      : experts_(gate_count(from.shape)),
+        d_in_(from.site.d_in),
+        softening_(read_softening(from.options)),
+        choice_(std::move(choice)) {
     tensors_ = {{"router.weight", Place::kRoute, {experts_, d_in_}, std::move(start)}};
   }
 
   int64_t rows() const override { return experts_; }
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   bool dense() const override { return true; }
+  bool sums_to_one() const override { return choice_->sums_to_one(); }
+  double jitter() const override { return softening_.jitter; }
   // The product, and six operations an expert for the softmax and the weighing with the prior.
   double flops() const override { return static_cast<double>(experts_) * (2.0 * static_cast<double>(d_in_) + 6.0); }
   int64_t active_parameters() const override { return experts_ * d_in_; }
 
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>&, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override {
-    const at::Tensor logits = prior.before_choice(u, 0, prior_own, rows);  // [T, E]
+    const at::Tensor logits =
+        prior.before_choice(softening_.temperature.divide(u, rows.ctx), 0, prior_own, rows);  // [T, E]
     const at::Tensor p = at::softmax(logits, 1);
     const Chosen chosen = choice_->choose({p, {}, {}}, rows);
     report_flat(chosen, p, logits, rows);
@@ -57,6 +66,7 @@ class PairSoftmax : public Router {
 
  private:
   int64_t experts_, d_in_;
+  Softening softening_;
   std::unique_ptr<FlatChoice> choice_;
   std::vector<TensorSpec> tensors_;
 };
@@ -71,7 +81,7 @@ std::unique_ptr<FlatChoice> make_pair_choice(const MakeChoice& from) {
   const auto top_k = read_flat_options(from.options, {"top_k"}).get_or<int64_t>("top_k", -1);
   MOREX_CHECK(top_k == -1 || (top_k >= 1 && top_k <= from.experts), ErrorKind::kConfig,
               "[router] top_k must be -1 (all) or 1 to {} at {}, got {}", from.experts, from.site.module, top_k);
-  return std::make_unique<KeepLargest>(top_k == -1 ? from.experts : top_k);
+  return std::make_unique<KeepLargest>(top_k == -1 ? from.experts : top_k, from.experts);
 }
 
 std::unique_ptr<Router> make_pair_softmax(const MakeRouter& from) {

@@ -20,6 +20,7 @@ class SwitchExpert : public FlatChoice {
   explicit SwitchExpert(int64_t capacity) : capacity_(capacity) {}
 
   bool whole_sequences() const override { return true; }
+  bool sums_to_one() const override { return false; }
 
   Chosen choose(const FlatInput& input, const TokenRows& rows) const override {
     const Top top = stable_top(input.pi, 1);

@@ -46,7 +46,7 @@ inline constexpr RouterKind kRouters[] = {
     {"pair_softmax", pair_softmax_gives, pair_softmax_fills_all, make_pair_softmax, make_pair_choice},
     {"softmax", flat_gives, flat_fills_all, make_flat_router, make_softmax_choice},
     {"switch", flat_gives, flat_fills_all, make_flat_router, make_switch_choice, switch_picks},
-    {"task", flat_gives, flat_fills_all, make_task_router},
+    {"task", flat_gives, flat_fills_all, make_task_router, nullptr, nullptr, /*by_task=*/true},
     {"threshold", flat_gives, flat_fills_all, make_flat_router, make_threshold_choice},
     {"top_k", flat_gives, flat_fills_all, make_flat_router, make_top_k_choice, top_k_picks},
     {"top_p", flat_gives, flat_fills_all, make_flat_router, make_top_p_choice},

@@ -16,7 +16,9 @@ namespace {
 
 class ThresholdExperts : public FlatChoice {
  public:
-  ThresholdExperts(double limit, bool learned, int64_t d_in) : limit_(limit), learned_(learned) {
+  ThresholdExperts(double limit, bool learned, const MakeChoice& from)
+      : limit_(limit), learned_(learned), keeps_one_(limit * static_cast<double>(from.experts) <= 1.0) {
+    const int64_t d_in = from.site.d_in;
     if (learned_)
       tensors_ = {{"threshold.weight", Place::kRoute, {1, d_in}, Init::kaiming(d_in)},
                   {"threshold.bias", Place::kOwn, {1}, Init::kaiming(d_in)}};
@@ -24,6 +26,7 @@ class ThresholdExperts : public FlatChoice {
 
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   int64_t rows() const override { return learned_ ? 1 : 0; }
+  bool sums_to_one() const override { return keeps_one_; }
 
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     Chosen chosen;
@@ -46,7 +49,7 @@ class ThresholdExperts : public FlatChoice {
 
  private:
   double limit_;
-  bool learned_;
+  bool learned_, keeps_one_;
   std::vector<TensorSpec> tensors_;
 };
 
@@ -62,7 +65,7 @@ std::unique_ptr<FlatChoice> make_threshold_choice(const MakeChoice& from) {
       constant ? *constant : options.get_or<double>("max_threshold", 1.0 / static_cast<double>(from.experts));
   MOREX_CHECK(limit >= 0.0 && limit <= 1.0, ErrorKind::kConfig, "[router] {} must be at least 0 and at most 1, got {}",
               constant ? "threshold" : "max_threshold", limit);
-  return std::make_unique<ThresholdExperts>(limit, !constant, from.site.d_in);
+  return std::make_unique<ThresholdExperts>(limit, !constant, from);
 }
 
 }  // namespace morex::adapters

@@ -12,8 +12,10 @@ constexpr int64_t kTopK = 2;
 
 class TopKExperts : public FlatChoice {
  public:
-  TopKExperts(int64_t k, bool renormalise) : k_(k), renormalise_(renormalise) {}
+  TopKExperts(int64_t k, bool renormalise, int64_t experts)
+      : k_(k), renormalise_(renormalise), sums_to_one_(renormalise || k == experts) {}
 
+  bool sums_to_one() const override { return sums_to_one_; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     const Top top = stable_top(input.pi, k_);
     Chosen chosen;
@@ -24,7 +26,7 @@ class TopKExperts : public FlatChoice {
 
  private:
   int64_t k_;
-  bool renormalise_;
+  bool renormalise_, sums_to_one_;
 };
 
 }  // namespace
@@ -44,7 +46,7 @@ std::unique_ptr<FlatChoice> make_top_k_choice(const MakeChoice& from) {
     from.warnings.add("router:top_k",
                       "[router] top_k 1 with renormalise makes every gate the constant 1, so that the router learns "
                       "from losses on the routing only. Hint: renormalise: false");
-  return std::make_unique<TopKExperts>(k, renormalise);
+  return std::make_unique<TopKExperts>(k, renormalise, from.experts);
 }
 
 }  // namespace morex::adapters

@@ -20,6 +20,7 @@ class TopPExperts : public FlatChoice {
  public:
   TopPExperts(double top_p, double temperature) : top_p_(top_p), temperature_(temperature) {}
 
+  bool sums_to_one() const override { return false; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     const at::Tensor weights = temperature_ > 0.0 ? input.pi / temperature_ : input.pi;  // [n, E]
     const Top sorted = stable_top(weights.detach(), weights.size(1));

@@ -1,7 +1,7 @@
 // S'MoRE's router (Zeng et al., arXiv 2504.06426, section 3.3): walks the tree from the top. The gate of a level reads
 // [h ; keys of the ancestors, topmost first], h = D·x + e, makes a query by a small network and scores the level's
 // keys:
-//   q = V2·φ(V1·γ + c1) + c2,  z = K·q.
+//   q = V2·φ(V1·γ + c1) + c2,  z = K·q (divided by logit_temperature).
 // Gates: switch (softmax, top f, renormalised when f > 1), noisy_topk (cosine, learned noise in training), dense.
 // V1·γ is split into the part of h, formed once per token, and one table row per ancestor (K·V1ᵀ of its level), so no
 // gate input is ever concatenated. Parameters per level: g·m + m + m² + m + s·m (+ s·g noisy, + 1 prelu).
@@ -14,12 +14,14 @@
 #include <ATen/ops/eq.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/mv.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/stack.h>
 
 #include <numeric>
 
 #include "adapters/level_list.h"
+#include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "adapters/router/tree_gates.h"
 #include "adapters/router/tree_mixture.h"
@@ -42,7 +44,13 @@ class TreeKeys : public Router {
  public:
   TreeKeys(const MakeRouter& from, TreeGate gate, int64_t summary, std::vector<int64_t> widths, SmallActivation phi,
            std::optional<MixtureOptions> mixture)
-      : shape_(from.shape), gate_(gate), summary_(summary), widths_(std::move(widths)), phi_(phi), mixture_(mixture) {
+      : shape_(from.shape),
+        gate_(gate),
+        summary_(summary),
+        widths_(std::move(widths)),
+        phi_(phi),
+        softening_(read_softening(from.options)),
+        mixture_(mixture) {
     const int64_t d_in = from.site.d_in;
     tensors_.push_back({"moe_downproj_x.weight", Place::kRoute, {summary_, d_in}, Init::kaiming(d_in)});
     tensors_.push_back({"moe_downproj_x.bias", Place::kOwn, {summary_}, Init::kaiming(d_in)});
@@ -52,6 +60,7 @@ class TreeKeys : public Router {
   int64_t rows() const override { return summary_; }
   const std::vector<TensorSpec>& tensors() const override { return tensors_; }
   bool dense() const override { return gate_ == TreeGate::kDense; }
+  double jitter() const override { return softening_.jitter; }
   Gates route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override;
   double flops() const override {
@@ -90,6 +99,7 @@ class TreeKeys : public Router {
   int64_t summary_;
   std::vector<int64_t> widths_;  // m per level
   SmallActivation phi_;
+  Softening softening_;
   std::optional<MixtureOptions> mixture_;
   std::vector<Level> levels_;
   std::vector<TensorSpec> tensors_;
@@ -159,9 +169,13 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
     for (const Network& network : level.networks) {
       const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
       const at::Tensor hidden = phi_(over_path(h, own[network.v1], l, picks, keys) + own[network.c1], slope);
-      const at::Tensor query =
-          at::addmm(own[network.c2], hidden.reshape({-1, widths_[l]}), own[network.v2].t());  // [T·P, m]
-      scores.push_back(at::mm(gate_ == TreeGate::kNoisyTopK ? unit_rows(query) : query, keys[l].t()));
+      const at::Tensor flat = hidden.reshape({-1, widths_[l]});  // [T·P, m]
+      const at::Tensor &v2 = own[network.v2], &c2 = own[network.c2];
+      // Where the query has no length of its own, K·V2 is formed once, not the query of every node.
+      const at::Tensor score = gate_ == TreeGate::kNoisyTopK
+                                   ? at::mm(unit_rows(at::addmm(c2, flat, v2.t())), keys[l].t())
+                                   : at::addmm(at::mv(keys[l], c2), flat, at::mm(keys[l], v2).t());  // [T·P, s]
+      scores.push_back(softening_.temperature.divide(score, rows.ctx));
     }
     input.logits = scores[0];
     at::Tensor p;  // [T·P, N] weights of the sub-routers
@@ -223,7 +237,8 @@ std::unique_ptr<Router> make_tree_keys(const MakeRouter& from) { return make_tre
 
 std::unique_ptr<Router> make_tree_keys_mixture(const MakeRouter& from, std::optional<MixtureOptions> mixture) {
   const JsonReader options(from.options, "router", ErrorKind::kConfig);
-  options.refuse_unknown_keys({"kind", "gate", "gate_dims", "gate_activation", "dim_downproj_x"});
+  options.refuse_unknown_keys(
+      {"kind", "gate", "gate_dims", "gate_activation", "dim_downproj_x", "logit_temperature", "jitter_noise"});
   const TreeGate gate = read_gate(options);
   if (mixture) check_tree_mixture(*mixture, gate);
   const auto levels = static_cast<int64_t>(from.shape.levels.size());

@@ -6,16 +6,21 @@
 // token that its expert has no room for passes through: y = g·x. Parameters: E·3·r·(d + f) and the router's.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/where.h>
 
 #include "adapters/bank_adapter.h"
 #include "adapters/block_adapter.h"
 #include "adapters/expert_rows.h"
 #include "adapters/expert_similarity.h"
+#include "adapters/group_products.h"
+#include "adapters/lora_sources.h"
 #include "adapters/named_init.h"
 #include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "adapters/tally_gates.h"
-#include "ops/dropout.h"
+#include "ops/expert_swiglu.h"
 #include "ops/frozen_linear.h"
 #include "ops/low_rank.h"
 
@@ -43,6 +48,7 @@ class FfnExperts : public BlockAdapter {
   at::Tensor expert_products() const override;
   const Router& router() const override { return *routing_.router; }
   const Prior& prior() const override { return *routing_.prior; }
+  std::array<MeanUpdate, 2> mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const override;
   std::string why_not_mergeable() const override {
     return "the gates of a mixture depend on the token and multiply after the non-linearity, so its update is no "
            "matrix "
@@ -53,7 +59,8 @@ class FfnExperts : public BlockAdapter {
   int64_t rows() const { return options_.experts * options_.rank; }  // E·r
   int64_t pair_parameters() const { return 3 * options_.rank * (site_.d_in + inner_); }
   void name(int64_t leaf, const TensorSpec& spec, int64_t first_row, bool transposed);
-  void declare_router(nn::ParameterStore& store, const std::vector<TensorSpec>& specs, std::vector<int64_t>& leaves);
+  void declare_axis(nn::ParameterStore& store, Axis axis, const std::vector<TensorSpec>& specs,
+                    std::vector<int64_t>& leaves);
   std::vector<at::Tensor> own(const std::vector<int64_t>& leaves) const;
   LevelGates route(const at::Tensor& u, const nn::BatchContext& ctx, nn::RoutingReport& report) const;
 
@@ -62,7 +69,9 @@ class FfnExperts : public BlockAdapter {
   FfnOptions options_;
   int64_t picks_;
   LossNeeds needs_;
-  double lora_plus_;
+  TrainingRules rules_;
+  std::shared_ptr<LoraSources> start_;
+  std::vector<std::string> modules_;  // of the base's gate, up and down projection
   Routing routing_;
   nn::ParameterStore* store_ = nullptr;
   std::vector<NamedInit> named_;
@@ -72,11 +81,21 @@ class FfnExperts : public BlockAdapter {
 };
 
 FfnExperts::FfnExperts(const MakeBlock& from, const FfnOptions& options)
-    : options_(options), picks_(from.picks), needs_(from.needs), lora_plus_(from.lora_plus) {
+    : options_(options), picks_(from.picks), needs_(from.needs), rules_(from.rules), start_(from.start) {
   const nn::LinearWeight& gate = from.mlp.gate_up.members[0].weight;
   site_ = {from.mlp.module, from.mlp.layer, gate.in_features(), from.mlp.down.members[0].weight.out_features()};
   inner_ = gate.out_features();
+  modules_ = {from.mlp.gate_up.members[0].module, from.mlp.gate_up.members[1].module, from.mlp.down.members[0].module};
+  if (start_ != nullptr)
+    for (size_t p = 0; p < modules_.size(); ++p)
+      start_->claim(modules_[p], options.rank, p < 2 ? site_.d_in : inner_, p < 2 ? inner_ : site_.d_out);
   routing_ = make_routing(from.router, from.prior, gates(), site_, "ffn_experts", from.warnings);
+  if (!routing_.router->sums_to_one() || !routing_.prior->keeps_sums())
+    from.warnings.add("ffn_experts:gates",
+                      fmt::format("[router] experts of kind ffn_experts hold the base's feed-forward block itself, so "
+                                  "gates that do not sum to one scale it from the first step on: router {}, prior {}. "
+                                  "Hint: top_k with renormalise, or softmax, and no prior start as the base",
+                                  from.router.at("kind").get<std::string>(), from.prior.at("kind").get<std::string>()));
 }
 
 void FfnExperts::name(int64_t leaf, const TensorSpec& spec, int64_t first_row, bool transposed) {
@@ -91,8 +110,8 @@ void FfnExperts::name(int64_t leaf, const TensorSpec& spec, int64_t first_row, b
   named_.push_back({view, spec.init});
 }
 
-void FfnExperts::declare_router(nn::ParameterStore& store, const std::vector<TensorSpec>& specs,
-                                std::vector<int64_t>& leaves) {
+void FfnExperts::declare_axis(nn::ParameterStore& store, Axis axis, const std::vector<TensorSpec>& specs,
+                              std::vector<int64_t>& leaves) {
   for (const TensorSpec& spec : specs) {
     if (spec.place == Place::kRoute) {
       name(down_leaf_, spec, 2 * rows() + spec.first_row, false);
@@ -100,7 +119,7 @@ void FfnExperts::declare_router(nn::ParameterStore& store, const std::vector<Ten
       continue;
     }
     MOREX_ASSERT(spec.place == Place::kOwn);
-    leaves.push_back(store.declare(site_.module + "." + spec.name, spec.shape, leaf_options(spec, lora_plus_)));
+    leaves.push_back(store.declare(site_.module + "." + spec.name, spec.shape, rules_.options(axis, spec)));
     nn::NamedView view{kFilePrefix + site_.module + "." + spec.name, leaves.back(),
                        [](const at::Tensor& leaf) { return leaf; }};
     store.add_view(view);
@@ -111,15 +130,17 @@ void FfnExperts::declare_router(nn::ParameterStore& store, const std::vector<Ten
 void FfnExperts::declare(nn::ParameterStore& store) {
   store_ = &store;
   const int64_t d = site_.d_in, r = options_.rank;
-  nn::LeafOptions b;
-  b.lr_factor = lora_plus_;
-  down_leaf_ = store.declare(site_.module + ".down", {2 * rows() + routing_.router->rows(), d});
+  const nn::LeafOptions a = rules_.options(Axis::kExperts);
+  const nn::LeafOptions b = rules_.options(Axis::kExperts, {"lora_B.weight", Place::kUp, {d, r}, {}});
+  const int64_t q = routing_.router->rows();
+  down_leaf_ = store.declare(site_.module + ".down", {2 * rows() + q, d},
+                             std::vector<nn::LeafRows>{{2 * rows(), a}, {q, rules_.options(Axis::kRouter)}});
   b_gate_ = store.declare(site_.module + ".gate_proj.up", {rows(), inner_}, b);
   b_up_ = store.declare(site_.module + ".up_proj.up", {rows(), inner_}, b);
-  a_down_ = store.declare(site_.module + ".down_proj.down", {rows(), inner_});
+  a_down_ = store.declare(site_.module + ".down_proj.down", {rows(), inner_}, a);
   b_down_ = store.declare(site_.module + ".down_proj.up", {rows(), site_.d_out}, b);
-  declare_router(store, routing_.router->tensors(), router_leaves_);
-  declare_router(store, routing_.prior->tensors(), prior_leaves_);
+  declare_axis(store, Axis::kRouter, routing_.router->tensors(), router_leaves_);
+  declare_axis(store, Axis::kPrior, routing_.prior->tensors(), prior_leaves_);
 
   struct Projection {
     const char* name;
@@ -129,11 +150,16 @@ void FfnExperts::declare(nn::ParameterStore& store) {
                                     {"up_proj", d, inner_, down_leaf_, rows(), b_up_},
                                     {"down_proj", inner_, site_.d_out, a_down_, 0, b_down_}};
   for (const Projection& p : projections) {
+    const std::string& module = modules_[static_cast<size_t>(&p - projections)];
     for (int64_t e = 0; e < options_.experts; ++e) {
       const std::string expert = fmt::format("{}.experts.{}", p.name, e);
-      name(p.a_leaf, {expert + ".lora_A.weight", Place::kDown, {r, p.in}, Init::kaiming(p.in)}, p.a_row + e * r, false);
-      const Init start = options_.zero_b ? Init::constant(0.0) : Init::kaiming(r);
-      name(p.b_leaf, {expert + ".lora_B.weight", Place::kUp, {p.out, r}, start}, e * r, true);
+      Init start_a = Init::kaiming(p.in), start_b = options_.zero_b ? Init::constant(0.0) : Init::kaiming(r);
+      if (start_ != nullptr) {
+        start_a.pattern = [=, loras = start_] { return loras->a(e, module); };
+        start_b.pattern = [=, loras = start_, scale = options_.scale] { return loras->b(e, module, scale); };
+      }
+      name(p.a_leaf, {expert + ".lora_A.weight", Place::kDown, {r, p.in}, start_a}, p.a_row + e * r, false);
+      name(p.b_leaf, {expert + ".lora_B.weight", Place::kUp, {p.out, r}, start_b}, e * r, true);
     }
   }
 }
@@ -167,28 +193,19 @@ LevelGates FfnExperts::route(const at::Tensor& u, const nn::BatchContext& ctx, n
 at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::BatchContext& ctx,
                              nn::RoutingReport& report) const {
   const at::Tensor& down = store_->leaf(down_leaf_);
-  const double dropout = ctx.training() ? options_.dropout : 0.0;
-  const int64_t q = routing_.router->rows(), wide = 2 * rows();
-  RandomKey key{ctx.seed, stream_id("dropout " + site_.module + " " + std::to_string(ctx.micro_step)),
-                static_cast<uint64_t>(ctx.step)};
-  at::Tensor h, u;  // [T, 2·E·r], [T, Q]
-  if (dropout == 0.0 && x.scalar_type() == down.scalar_type()) {
-    const std::vector<at::Tensor> parts = ops::down(x, down).split_with_sizes({wide, q}, 1);
-    h = parts[0], u = parts[1];
-  } else {
-    // DEVIATION: one dropout mask for gate and up of all experts; MoE-PEFT draws one each. The expectations agree.
-    h = ops::down(ops::dropout(x, dropout, key), down.narrow(0, 0, wide));
-    u = ops::down_fp32(x, down.narrow(0, wide, q));
-  }
+  auto [h, u] = GroupProducts({x, down, 2 * rows(), options_.dropout, routing_.router->jitter(), site_.module}, ctx)
+                    .both();  // [T, 2·E·r], [T, Q]
+  if (!u.defined()) u = at::empty({x.size(0), 0}, down.options().requires_grad(false));
   const LevelGates gates = route(u, ctx, report);
   const RowsByExpert chosen = rows_by_expert(gates, options_.experts);
 
   const std::vector<at::Tensor> base = mlp.gate_up.forward(x, ctx, report);  // [T, f] each
-  key.stream = stream_id("dropout " + mlp.down.members[0].module + " " + std::to_string(ctx.micro_step));
+  const RandomKey key{ctx.seed, stream_id(fmt::format("dropout {} {}", mlp.down.members[0].module, ctx.micro_step)),
+                      static_cast<uint64_t>(ctx.step)};
   const auto [hidden, z] =
       ops::expert_swiglu({base[0], base[1], h.narrow(1, 0, rows()), h.narrow(1, rows(), rows()), chosen.weights,
                           store_->leaf(b_gate_), store_->leaf(b_up_), store_->leaf(a_down_)},
-                         chosen.rows, {options_.scale, mlp.activation, dropout, key});
+                         chosen.rows, {options_.scale, mlp.activation, ctx.training() ? options_.dropout : 0.0, key});
 
   const nn::LinearMember& last = mlp.down.members[0];
   at::Tensor y = ops::frozen_linear(hidden, last.weight.value, last.weight.transposed);  // [T, d]
@@ -202,6 +219,22 @@ at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::
     y = y + outside.to(y.scalar_type()) * x;
   }
   return last.bias.defined() ? y + inside.to(y.scalar_type()) * last.bias : y;
+}
+
+std::array<MeanUpdate, 2> FfnExperts::mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const {
+  const at::NoGradGuard guard;
+  const at::Tensor down = store_->leaf(down_leaf_).detach();
+  const int64_t tokens = x.size(0), experts = options_.experts, wide = 2 * rows();
+  nn::RoutingReport report;
+  const LevelGates gates = route(ops::down_fp32(x, down.narrow(0, wide, routing_.router->rows())), ctx, report);
+  const at::Tensor weights = all_gates(gates, experts).squeeze(1);  // [T, E]
+  const at::Tensor total = weights.sum(1, /*keepdim=*/true);
+  const at::Tensor mean = (weights / at::where(total.eq(0), 1.0, total)).unsqueeze(2) * options_.scale;  // [T, E, 1]
+  const at::Tensor h = ops::down(x, down.narrow(0, 0, wide)).view({tokens, 2, experts, options_.rank});
+  const auto weighed = [&](int64_t projection) {
+    return (h.select(1, projection) * mean.to(h.scalar_type())).reshape({tokens, rows()});
+  };
+  return {MeanUpdate{weighed(0), store_->leaf(b_gate_).detach()}, MeanUpdate{weighed(1), store_->leaf(b_up_).detach()}};
 }
 
 int64_t FfnExperts::parameter_count() const {
@@ -234,7 +267,7 @@ at::Tensor FfnExperts::expert_products() const {
 std::unique_ptr<BlockAdapter> make_ffn_experts(const MakeBlock& from) {
   const JsonReader json(from.experts, "experts", ErrorKind::kConfig);
   json.refuse_unknown_keys(
-      {"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "num_experts"});
+      {"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "num_experts", "init_from"});
   FfnOptions options;
   options.experts = json.get_or<int64_t>("num_experts", options.experts);
   MOREX_CHECK(options.experts > 0, ErrorKind::kConfig, "[experts] num_experts must be positive, got {}",
@@ -245,6 +278,8 @@ std::unique_ptr<BlockAdapter> make_ffn_experts(const MakeBlock& from) {
               "[experts] init_lora_weights must be true or false for experts of kind ffn_experts, got {}",
               start.dump());
   options.zero_b = start != Json(false);
+  MOREX_CHECK(from.start == nullptr || start.is_null(), ErrorKind::kConfig,
+              "[experts] init_from says what each expert's A and B are: it does not go with init_lora_weights");
   return std::make_unique<FfnExperts>(from, options);
 }
 

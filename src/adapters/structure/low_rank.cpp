@@ -60,6 +60,7 @@ class LowRank : public Structure {
     return options_.scale == 1.0 ? mixed : mixed * options_.scale;
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   bool scales_output() const override { return options_.dora; }
   at::Tensor output_scale(const SiteTensors& tensors, const nn::LinearMember& base, Recorder* recorder) const override {
     const at::Tensor norms = norms_.of(base.weight, tensors.up, mixed_down(tensors), options_.scale);

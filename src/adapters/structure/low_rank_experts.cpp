@@ -8,6 +8,8 @@
 #include <cmath>
 
 #include "adapters/expert_similarity.h"
+#include "adapters/lora_sources.h"
+#include "adapters/structure/execution.h"
 #include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "base/error.h"
@@ -15,16 +17,21 @@
 namespace morex::adapters {
 namespace {
 
+// What costs are stated for.
+constexpr int64_t kTrainingTokens = 1024;
+
 struct ExpertOptions {
   int64_t experts = 0, rank = 0;  // rank of one expert
   double scale = 1.0, dropout = 0.0;
   bool shared_a = false;
+  Execution execution = Execution::kAuto;
   Init a, b;
 };
 
 class LowRankExperts : public Structure {
  public:
-  LowRankExperts(const Site& site, ExpertOptions options, int64_t picks) : options_(std::move(options)), picks_(picks) {
+  LowRankExperts(const Site& site, ExpertOptions options, int64_t picks, const std::shared_ptr<LoraSources>& start)
+      : options_(std::move(options)), picks_(picks), d_in_(site.d_in), d_out_(site.d_out) {
     const int64_t r = options_.rank;
     if (options_.shared_a) tensors_.push_back({"lora_A.weight", Place::kDown, {r, site.d_in}, options_.a});
     for (int64_t e = 0; e < options_.experts; ++e) {
@@ -32,6 +39,10 @@ class LowRankExperts : public Structure {
       if (!options_.shared_a)
         tensors_.push_back({name + ".lora_A.weight", Place::kDown, {r, site.d_in}, options_.a, e * r});
       tensors_.push_back({name + ".lora_B.weight", Place::kUp, {site.d_out, r}, options_.b, e * r});
+      if (start == nullptr) continue;
+      const std::string& module = site.module;
+      tensors_[tensors_.size() - 2].init.pattern = [=] { return start->a(e, module); };
+      tensors_.back().init.pattern = [=, scale = options_.scale] { return start->b(e, module, scale); };
     }
   }
 
@@ -43,13 +54,21 @@ class LowRankExperts : public Structure {
 
   at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>&,
                  const TokenRows&) const override {
-    const int64_t tokens = h.size(0), experts = options_.experts;
+    const int64_t tokens = h.size(0);
+    const at::Tensor each =
+        h.view({tokens, options_.shared_a ? 1 : options_.experts, options_.rank});  // [T, E or 1, r]
+    return (each * expert_weights(gates).unsqueeze(2)).reshape({tokens, up_rows()});
+  }
+  bool gathers(const at::Tensor& x) const override {
+    // Measured on CPUs only.
+    const bool may = options_.execution != Execution::kAuto || x.is_cpu();
+    return may && gathers(x.size(0), x.scalar_type());
+  }
+  at::Tensor expert_weights(const Gates& gates) const override {
     const LevelGates& level = gates.levels[0];
-    at::Tensor weights = all_gates(level, experts).squeeze(1) * options_.scale;  // [T, E]
+    const at::Tensor weights = all_gates(level, options_.experts).squeeze(1) * options_.scale;  // [T, E]
     // A token whose expert has no room keeps the base's output.
-    if (level.overflow.defined()) weights = weights * level.overflow.logical_not().unsqueeze(1);
-    const at::Tensor each = h.view({tokens, options_.shared_a ? 1 : experts, options_.rank});  // [T, E or 1, r]
-    return (each * weights.unsqueeze(2)).reshape({tokens, up_rows()});
+    return level.overflow.defined() ? weights * level.overflow.logical_not().unsqueeze(1) : weights;
   }
 
   at::Tensor expert_products(const SiteTensors& tensors, int64_t) const override {
@@ -58,16 +77,25 @@ class LowRankExperts : public Structure {
                            tensors.up.view({options_.experts, r, tensors.up.size(1)}));
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   StructureCost cost(const Site& site) const override;
   std::string why_not_mergeable() const override {
     return "the gates of a mixture depend on the token, so its update is no matrix that could be added to a weight";
   }
 
  private:
+  bool gathers(int64_t tokens, at::ScalarType type) const;
+
   ExpertOptions options_;
   int64_t picks_;  // experts per token; 0: all, or the token decides
+  int64_t d_in_, d_out_;
   std::vector<TensorSpec> tensors_;
 };
+
+bool LowRankExperts::gathers(int64_t tokens, at::ScalarType type) const {
+  if (options_.execution != Execution::kAuto || options_.shared_a) return options_.execution == Execution::kGather;
+  return gather_pays({options_.experts, picks_, options_.rank, d_in_, d_out_}, tokens, type);
+}
 
 StructureCost LowRankExperts::cost(const Site& site) const {
   const int64_t r = options_.rank, used = picks_ > 0 ? picks_ : options_.experts;
@@ -78,7 +106,7 @@ StructureCost LowRankExperts::cost(const Site& site) const {
   const auto flops = [&](int64_t experts) {
     return 2.0 * static_cast<double>(parameters(experts)) + static_cast<double>(experts * r);
   };
-  return {parameters(used), flops(options_.experts), flops(used)};
+  return {parameters(used), flops(gathers(kTrainingTokens, at::kFloat) ? used : options_.experts), flops(used)};
 }
 
 int64_t read_experts(const JsonReader& options, const Site& site) {
@@ -103,10 +131,13 @@ int64_t read_experts(const JsonReader& options, const Site& site) {
 std::unique_ptr<Structure> make_low_rank_experts(const MakeStructure& from) {
   const JsonReader options(from.options, "experts", ErrorKind::kConfig);
   options.refuse_unknown_keys({"kind", "r", "lora_alpha", "lora_dropout", "use_rslora", "init_lora_weights", "init_std",
-                               "num_experts", "shared_a", "split_rank"});
+                               "num_experts", "shared_a", "split_rank", "execution", "init_from"});
   ExpertOptions made;
   made.experts = read_experts(options, from.site);
   made.shared_a = options.get_or<bool>("shared_a", false);
+  made.execution = read_execution(options);
+  MOREX_CHECK(made.execution != Execution::kGather || !made.shared_a, ErrorKind::kConfig,
+              "[experts] execution gather needs experts of their own down rows, shared_a has one for all");
   const LoraOptions lora = read_lora_options(options, from.site.module);
   made.rank = lora.rank;
   made.scale = lora.scale;
@@ -132,7 +163,15 @@ std::unique_ptr<Structure> make_low_rank_experts(const MakeStructure& from) {
                 "[experts] init_std must be a finite number, at least 0, got {}", *deviation);
     made.a = Init::normal(*deviation);
   }
-  return std::make_unique<LowRankExperts>(from.site, std::move(made), from.picks);
+  if (from.start != nullptr) {
+    MOREX_CHECK(
+        !made.shared_a && !options.get_or<bool>("split_rank", false) && start.is_null() && !options.has("init_std"),
+        ErrorKind::kConfig,
+        "[experts] init_from says what each expert's A and B are: it does not go with shared_a, split_rank, "
+        "init_std or init_lora_weights");
+    from.start->claim(from.site.module, made.rank, from.site.d_in, from.site.d_out);
+  }
+  return std::make_unique<LowRankExperts>(from.site, std::move(made), from.picks, from.start);
 }
 
 }  // namespace morex::adapters

@@ -62,6 +62,7 @@ class RankOnePairs : public Structure {
     return z * gamma;
   }
 
+  bool linear_for_fixed_gates() const override { return true; }
   at::Tensor expert_products(const SiteTensors& tensors, int64_t) const override {
     const at::Tensor &a = tensors.down, &b = tensors.up;
     if (options_.layout == PairLayout::kPairs)  // <a_i·b_jᵀ, a_k·b_lᵀ> = <a_i, a_k>·<b_j, b_l>

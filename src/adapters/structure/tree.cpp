@@ -4,6 +4,7 @@
 //   d_in·D + D + Σ s·d'·(r + 1) + Σ_(l>0) d'·(d + 1) + d_out·(d_L + 1)  (+ L with prelu), d' the next level's width.
 // Equal to the official code's sum over chosen experts: each node's expert output is one product with the chosen
 // block of u, so nothing of tokens x experts x width is formed, and the linear positions sum before they multiply.
+// Chosen nodes with tanh or relu at position `all`, the paper's form, run in ops::tree_level.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
@@ -15,9 +16,12 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
+#include <optional>
+
 #include "adapters/expert_similarity.h"
 #include "adapters/structure/table.h"
 #include "adapters/structure/tree_options.h"
+#include "ops/tree_level.h"
 
 namespace morex::adapters {
 namespace {
@@ -116,9 +120,18 @@ void Tree::add_level(const Site& site, size_t l) {
   levels_.push_back(level);
 }
 
+// The activations that ops::tree_level knows.
+std::optional<ops::TreeActivation> fused_activation(const SmallActivation& activation) {
+  if (activation.kind == SmallActivation::Kind::kTanh) return ops::TreeActivation::kTanh;
+  if (activation.kind == SmallActivation::Kind::kRelu) return ops::TreeActivation::kRelu;
+  return {};
+}
+
 at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                      const TokenRows& rows) const {
   const int64_t tokens = h.size(0);
+  const auto fused =
+      h.is_cpu() && options_.position == TreePosition::kAll ? fused_activation(options_.activation) : std::nullopt;
   const bool linear =
       options_.position != TreePosition::kAll || options_.activation.kind == SmallActivation::Kind::kIdentity;
   at::Tensor x;  // [T·F_l, d_l]: one message per node of the level
@@ -129,6 +142,12 @@ at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<
     const int64_t parents = alpha.size(1), fan = alpha.size(2);
     const bool dense = !gates.levels[l].ids.defined();
     const double c = options_.scale(l);
+    if (fused && !dense) {
+      x = ops::tree_level({h.narrow(1, level.first_row, s * r), own[level.a], own[level.b], own[level.b_bias], x,
+                           own_or_none(own, level.w), own_or_none(own, level.w_bias), alpha, gates.levels[l].ids},
+                          c, *fused);
+      continue;
+    }
 
     const at::Tensor u = h.narrow(1, level.first_row, s * r).reshape({tokens, s, r}) + own[level.a];  // [T, s, r]
     const at::Tensor up = own[level.b].transpose(1, 2).reshape({s * r, next}) * c;                    // [s·r, d']

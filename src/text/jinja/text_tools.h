@@ -18,8 +18,8 @@ std::string replace_text(std::string_view text, std::string_view from, std::stri
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
 std::string capitalize(std::string_view text);
-std::string title(std::string_view text);  // str.title()
-std::string escape_html(std::string_view text);
+std::string title(std::string_view text);        // str.title()
+std::string escape_html(std::string_view text);  // quotes as numbers, as the reference engine writes them
 std::string url_quote(std::string_view text);
 
 }  // namespace morex::text::jinja

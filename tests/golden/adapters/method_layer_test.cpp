@@ -19,16 +19,27 @@ namespace {
 struct LayerCase {
   std::string method, name;
   at::ScalarType dtype;
+  bool gather = false;  // experts that can be gathered are
 };
 
 void PrintTo(const LayerCase& layer, std::ostream* out) { *out << layer.method << "/" << layer.name; }
+
+Json case_json(const std::string& method, const std::string& name) {
+  return read_json_file(golden_dir() / "methods" / "layer" / method / (name + ".json"));
+}
 
 std::vector<LayerCase> layer_cases() {
   std::vector<LayerCase> cases;
   for (const std::string& method : golden_cases("methods/layer", "")) {
     if (method == "pissa") continue;  // pissa_layer_test.cpp
-    for (const std::string& name : golden_cases("methods/layer/" + method, ".json"))
-      for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) cases.push_back({method, name, dtype});
+    for (const std::string& name : golden_cases("methods/layer/" + method, ".json")) {
+      const Json info = case_json(method, name);
+      const bool gathers = can_gather(recipe_of_case(info.at("method"), info.at("config")).value_or(Json::object()));
+      for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+        cases.push_back({method, name, dtype});
+        if (gathers) cases.push_back({method, name, dtype, true});
+      }
+    }
   }
   return cases;
 }
@@ -98,8 +109,11 @@ void check_router(Comparison& comparison, const GoldenTensors& golden, const std
   }
 }
 
-void check_costs(const Json& params, const adapters::SiteCost& cost) {
+void check_costs(const Json& params, const adapters::SiteCost& cost, bool gather) {
   EXPECT_EQ(cost.trainable, params.at("total").get<int64_t>());
+  if (gather) {
+    EXPECT_EQ(cost.flops_per_token, cost.sparse_flops_per_token);
+  }
   if (params.contains("active") && !params["active"].is_null()) {
     EXPECT_EQ(cost.active, params["active"].get<int64_t>());
   }
@@ -109,7 +123,7 @@ void check_costs(const Json& params, const adapters::SiteCost& cost) {
     EXPECT_EQ(cost.flops_per_token + cost.routing_flops, flops);
   }
   for (const char* key : {"flops_dense", "flops_topk"}) {
-    if (!params.contains(key)) continue;
+    if (!params.contains(key) || (gather && key == std::string("flops_dense"))) continue;
     double flops = 0.0;
     for (const auto& [part, value] : params[key].items()) flops += value.get<double>();
     const double experts = key == std::string("flops_topk") ? cost.sparse_flops_per_token : cost.flops_per_token;
@@ -136,9 +150,10 @@ class MethodLayer : public testing::TestWithParam<LayerCase> {};
 TEST_P(MethodLayer, Matches_the_reference) {
   const LayerCase& layer = GetParam();
   const auto folder = golden_dir() / "methods" / "layer" / layer.method;
-  const Json info = read_json_file(folder / (layer.name + ".json"));
-  const auto recipe = recipe_of_case(info.at("method"), info.at("config"));
+  const Json info = case_json(layer.method, layer.name);
+  auto recipe = recipe_of_case(info.at("method"), info.at("config"));
   ASSERT_TRUE(recipe.has_value()) << "no recipe for method " << layer.method << ": every published method is built";
+  if (layer.gather) (*recipe)["experts"]["execution"] = "gather";
   const GoldenTensors golden(folder / (layer.name + ".safetensors"));
   const auto of_run = [&](const std::string& name) {
     return golden.has(name) ? golden.get(name).to(layer.dtype) : at::Tensor();
@@ -199,7 +214,7 @@ TEST_P(MethodLayer, Matches_the_reference) {
   }
   check_router(comparison, golden, site.module, report, info["config"].value("balance_loss_weight", 1.0));
   ASSERT_EQ(site.set->costs().size(), 1U);
-  check_costs(info.at("params"), site.set->costs().front());
+  check_costs(info.at("params"), site.set->costs().front(), layer.gather);
   if (golden.has("f64.merged_weight")) {
     site.set->merge_into_base();
     comparison.check("merged_weight", site.group.members[0].weight.value);
@@ -208,7 +223,8 @@ TEST_P(MethodLayer, Matches_the_reference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, MethodLayer, testing::ValuesIn(layer_cases()), [](const auto& info) {
-  return info.param.method + "_" + info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32");
+  return info.param.method + "_" + info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32") +
+         (info.param.gather ? "_gather" : "");
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MethodLayer);
 

@@ -2,12 +2,12 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/mm.h>
 #include <gtest/gtest.h>
 
 #include "../models/model_runs.h"
 #include "adapters/official_names.h"
 #include "flat_recipes.h"
+#include "model_case.h"
 #include "recipe_of_case.h"
 #include "support/golden_tensors.h"
 #include "support/paths.h"
@@ -19,6 +19,7 @@ namespace {
 struct ModelCase {
   std::string name;
   at::ScalarType dtype;
+  bool gather = false;  // experts that can be gathered are
 };
 
 void PrintTo(const ModelCase& model, std::ostream* out) { *out << model.name; }
@@ -26,7 +27,12 @@ void PrintTo(const ModelCase& model, std::ostream* out) { *out << model.name; }
 std::vector<ModelCase> model_cases() {
   std::vector<ModelCase> cases;
   for (const std::string& name : golden_cases("methods/model", ""))
-    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) cases.push_back({name, dtype});
+    for (const at::ScalarType dtype : {at::kDouble, at::kFloat}) {
+      cases.push_back({name, dtype});
+      const Json config = read_json_file(golden_dir() / "methods" / "model" / name / "config.json");
+      if (can_gather(recipe_of_case(config.at("method"), config.at("config")).value_or(Json::object())))
+        cases.push_back({name, dtype, true});
+    }
   return cases;
 }
 
@@ -54,11 +60,12 @@ class MethodModel : public testing::TestWithParam<ModelCase> {
 
 TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
   const ModelCase& param = GetParam();
-  const auto folder = golden_dir() / "methods" / "model" / param.name;
-  config_ = read_json_file(folder / "config.json");
+  const ModelCaseFiles files(param.name);
+  config_ = files.config;
   auto recipe = recipe_of_case(config_.at("method"), config_.at("config"));
   ASSERT_TRUE(recipe.has_value()) << "no recipe for " << param.name << ": every published method is built";
   (*recipe)["target_modules"] = config_.at("target_modules");
+  if (param.gather) (*recipe)["experts"]["execution"] = "gather";
   if (config_.at("training").contains("loraplus_lr_ratio"))
     (*recipe)["loraplus_lr_ratio"] = config_["training"]["loraplus_lr_ratio"];
 
@@ -66,9 +73,8 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
   const auto model = models::load_model(golden_dir() / "methods" / "base", {param.dtype, at::kCPU}, warnings);
   const auto set = adapters::AdapterSet::create(*recipe, model->slots(), param.dtype, at::kCPU, warnings);
   nn::ParameterStore& store = set->parameters();
-  const GoldenTensors initial(folder / "adapter.safetensors"), golden(folder / "golden.safetensors"),
-      batches(folder.parent_path() / "batches.safetensors");
-  ASSERT_EQ(initial.names().size(), store.views().size());
+  const GoldenTensors& golden = files.golden;
+  ASSERT_EQ(files.initial.names().size(), store.views().size());
   ASSERT_EQ(store.parameter_count(), config_.at("trainable_parameters").get<int64_t>());
   const std::string layout = official_layout(config_.at("method"));
   const auto plain = [&](const nn::NamedView& view) {
@@ -76,46 +82,26 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
   };
   for (const nn::NamedView& view : store.views()) {
     const at::NoGradGuard guard;
-    store.named_value(view).copy_(initial.get(plain(view)));
+    store.named_value(view).copy_(files.initial.get(plain(view)));
   }
   set->attach();
 
-  std::optional<GoldenTensors> extra;
-  if (std::filesystem::exists(folder / "extra.safetensors")) extra.emplace(folder / "extra.safetensors");
-  const int64_t count = batches.get("input_ids").size(0);
-  const auto context = [&](int64_t step) {
-    const at::Tensor mask = batches.get("attention_mask")[step % count];
-    // Some losses count padding: its rows must see what the reference's do, no padded keys.
-    nn::BatchContext ctx = context_for(batches.get("input_ids")[step % count], mask, {}, /*right_padded=*/false);
-    ctx.phase = config_.value("training_mode", false) ? nn::Phase::kTrain : nn::Phase::kPrefill;
-    ctx.step = step;
-    // Padded queries must not see padded keys: some losses count what padding is routed to.
-    ctx.right_padded = false;
-    for (const char* name : {"task_ids", "sample_types"}) ctx.per_sequence[name] = batches.get(name)[step % count];
-    if (extra) {
-      for (const std::string& name : extra->names_with_prefix("noise."))
-        ctx.given_noise[name.substr(6)] = extra->get(name)[step];
-      if (extra->has("centroids"))
-        ctx.per_sequence["cluster_scores"] = at::mm(batches.get("embeddings")[step % count].to(param.dtype),
-                                                    extra->get("centroids").to(param.dtype).t());
-    }
-    return ctx;
-  };
+  const auto context = [&](int64_t step) { return files.context(step, param.dtype); };
   const auto logits = [&] {
     const at::NoGradGuard guard;
-    return all_logits(*model, batches.get("input_ids")[0], context(0));
+    return all_logits(*model, files.batch("input_ids", 0), context(0));
   };
 
   // Rows of padding see other padding here; they reach no loss.
-  const at::Tensor mask = batches.get("attention_mask")[0];
+  const at::Tensor mask = files.batch("attention_mask", 0);
   EXPECT_TRUE(near(logits(), golden.get("f64.logits"), logits_bound("logits"), 0.0, mask));
   AdamW optimiser(store, config_.at("training"));
   const Json& expected = config_.at("f64");
   const int64_t steps = config_.at("training").at("steps");
   ASSERT_EQ(static_cast<int64_t>(expected.at("loss").size()), steps);
   for (int64_t step = 0; step < steps; ++step) {
-    const LossParts parts = losses(*model, *set, batches.get("input_ids")[step % count],
-                                   batches.get("labels")[step % count], context(step));
+    const LossParts parts =
+        losses(*model, *set, files.batch("input_ids", step), files.batch("labels", step), context(step));
     parts.total().backward();
     EXPECT_NEAR(parts.total().item<double>(), expected["loss"][step].get<double>(), losses_bound()) << "step " << step;
     EXPECT_NEAR(parts.cross_entropy.item<double>(), expected.at("ce")[step].get<double>(), losses_bound());
@@ -137,7 +123,7 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Golden, MethodModel, testing::ValuesIn(model_cases()), [](const auto& info) {
-  return info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32");
+  return info.param.name + (info.param.dtype == at::kDouble ? "_f64" : "_f32") + (info.param.gather ? "_gather" : "");
 });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(MethodModel);
 

@@ -43,6 +43,11 @@ Json trex_recipe(Json config) {
 
 }  // namespace
 
+bool can_gather(const Json& recipe) {
+  const Json experts = recipe.value("experts", Json::object());
+  return experts.value("kind", "") == "low_rank_experts" && !experts.value("shared_a", false);
+}
+
 std::optional<Json> recipe_of_case(const std::string& method, const Json& given) {
   Json config = given;
   if (method == "lora" || method == "rslora" || method == "dora" || method == "pissa" || method == "moslora") {

@@ -10,4 +10,7 @@ namespace morex::test {
 // A case's `method` and `config` -> the recipe's method part, without targets. Nothing for a method that is not built.
 std::optional<Json> recipe_of_case(const std::string& method, const Json& config);
 
+// Whether the recipe's experts can be gathered as well as run densely.
+bool can_gather(const Json& recipe);
+
 }  // namespace morex::test

@@ -32,7 +32,7 @@ void AdamW::step() {
   options.weight_decay = training_.at("weight_decay");
   std::vector<ops::AdamWSegment> segments;
   for (const nn::Leaf& leaf : store_->leaves())
-    segments.push_back({leaf.offset, leaf.size, leaf.options.lr_factor, true, 0});
+    for (const nn::Segment& part : leaf.segments) segments.push_back({part.offset, part.size, part.options.lr_factor});
   ops::flat_adamw(store_->values(), store_->grads(), exp_avg_, exp_avg_sq_, segments, options, steps_++);
   store_->zero_grads();
 }

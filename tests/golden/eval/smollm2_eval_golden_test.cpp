@@ -202,7 +202,7 @@ void expect_generation(const models::CausalLm& model, const text::Tokenizer& tok
   GenerationOptions options;
   options.max_new_tokens = static_cast<int64_t>(expected.size());
   options.stop_ids = {2};
-  const Generated got = generate(model, &tokenizer, golden.at("ids"), options);
+  const Generated got = generate(model, &tokenizer, golden.at("ids").get<std::vector<int64_t>>(), options);
   size_t compared = expected.size();
   const Json close = golden.value("close_positions", Json::array());
   if (!close.empty()) compared = close.front().get<size_t>();

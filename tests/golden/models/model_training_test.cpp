@@ -40,7 +40,8 @@ class FlatWeights {
       at::NoGradGuard no_grad;
       tensor.copy_(*model.weights()[i].slot);
       *model.weights()[i].slot = tensor;
-      segments_.push_back({leaf.offset, leaf.size, leaf.options.lr_factor, leaf.options.decay, 0});
+      for (const nn::Segment& part : leaf.segments)
+        segments_.push_back({part.offset, part.size, part.options.lr_factor, part.options.decay});
     }
     first_moment_ = at::zeros_like(store_.values());
     second_moment_ = at::zeros_like(store_.values());

@@ -54,7 +54,7 @@ struct Samples {
   StepSums accumulate(const Json& split) {
     std::vector<data::Batch> window;
     for (const Json& rows : split) window.push_back(data::make_batch(examples, rows.get<std::vector<int64_t>>(), 0));
-    return accumulate_gradients(*model, *trainable, window, 0, 0);
+    return accumulate_gradients(*model, *trainable, window, 0, 0, 1);
   }
 
   at::Tensor gradient(const std::string& name) const {

@@ -142,8 +142,8 @@ TEST_P(Finetune, Steps_agree_with_the_reference) {
     SCOPED_TRACE(fmt::format("step {}", s + 1));
     const auto step = static_cast<int64_t>(s);
     const Json& expected = golden["steps"][s];
-    const StepSums sums =
-        accumulate_gradients(*model, *trainable, {batch_of(batches["steps"][s], config["pad_id"])}, 0, step);
+    const StepSums sums = accumulate_gradients(*model, *trainable, {batch_of(batches["steps"][s], config["pad_id"])}, 0,
+                                               step, static_cast<int64_t>(golden["steps"].size()));
     const double norm_a = norm_of(store, "lora_A"), norm_b = norm_of(store, "lora_B");
     const double norm = checked_clip(store, max_norm, step);
     optimizer.step(recipe.learning_rate, step);

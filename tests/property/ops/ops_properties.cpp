@@ -28,17 +28,20 @@ TEST(FlatAdamWProperty, EqualsScalarCodeInTorchOrder) {
     const uint64_t seed = *rc::gen::arbitrary<uint64_t>();
     const ops::AdamWOptions options{*rc::gen::element(1e-4, 1e-2, 0.5), *rc::gen::element(0.0, 0.9),
                                     *rc::gen::element(0.95, 0.999), 1e-8, *rc::gen::element(0.0, 0.1)};
+    const int64_t frozen_from = *rc::gen::inRange<int64_t>(0, 4);
     const std::vector<ops::AdamWSegment> segments = {
-        {0, first, *rc::gen::element(1.0, 4.0), true, 0},
-        {first, n - first, 1.0, *rc::gen::arbitrary<bool>(), *rc::gen::inRange<int64_t>(0, 4)}};
+        {0, first, *rc::gen::element(1.0, 4.0)},
+        {first, n - first, 1.0, *rc::gen::arbitrary<bool>(), frozen_from, *rc::gen::inRange<int64_t>(frozen_from, 5)}};
     const at::Tensor p = random_tensor({n}, seed), m = at::zeros_like(p), v = at::zeros_like(p);
     std::vector<double> rp(p.const_data_ptr<double>(), p.const_data_ptr<double>() + n), rm(rp.size()), rv(rp.size());
-    for (int64_t step = 0; step < 5; ++step) {
+    std::vector<double> updates(segments.size());  // each segment's own
+    for (int64_t step = 0; step < 6; ++step) {
       const at::Tensor g = random_tensor({n}, seed + 1 + static_cast<uint64_t>(step));
       ops::flat_adamw(p, g, m, v, segments, options, step);
-      for (const ops::AdamWSegment& s : segments) {
-        if (step < s.frozen_until) continue;
-        const double t = static_cast<double>(step - s.frozen_until + 1), lr = options.lr * s.lr_factor;
+      for (size_t number = 0; number < segments.size(); ++number) {
+        const ops::AdamWSegment& s = segments[number];
+        if (step >= s.frozen_from && step < s.frozen_until) continue;
+        const double t = ++updates[number], lr = options.lr * s.lr_factor;
         for (int64_t i = s.offset; i < s.offset + s.size; ++i) {
           const size_t k = static_cast<size_t>(i);
           const double grad = g.const_data_ptr<double>()[i];

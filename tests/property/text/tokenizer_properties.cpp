@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "support/paths.h"
 #include "text/chat_template.h"
+#include "text/normalizers.h"
 #include "text/regex.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -70,6 +71,56 @@ TEST(TokenizerProperty, Byte_level_decode_undoes_encode) {
   EXPECT_TRUE(rc::check("round trip", [] {
     const std::string text = *valid_text();
     RC_ASSERT(byte_level()->decode(byte_level()->encode(text, false), false) == text);
+  }));
+}
+
+std::shared_ptr<const Tokenizer> word_piece() {
+  static const auto tokenizer = Tokenizer::load(morex::test::tiny_encoder());
+  return tokenizer;
+}
+
+std::string without_spaces(const std::string& text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint point = decode_code_point(text, at);
+    if (!is_white_space(point.code)) out += text.substr(at, point.length);
+    at += point.length;
+  }
+  return out;
+}
+
+// What normalisation leaves is spelled by the tokens, but for words that hold a character without a token.
+TEST(TokenizerProperty, Word_piece_loses_no_character_but_those_of_unknown_words) {
+  const auto normalizer = make_normalizer({{"type", "BertNormalizer"}}, "test");
+  EXPECT_TRUE(rc::check("spelled whole", [&] {
+    const std::string text = *valid_text();
+    RC_PRE(text.find('[') == std::string::npos);
+    const std::string normal = normalized(normalizer.get(), text);
+    const Encoding encoding = word_piece()->encode_with_offsets(normal);
+    RC_ASSERT(encoding.ids == word_piece()->encode(text, false));
+    const std::u32string codes = to_utf32(normal);
+    std::string spelled;
+    for (size_t i = 0; i < encoding.ids.size(); ++i) {
+      std::string token = word_piece()->id_to_token(encoding.ids[i]);
+      if (token.starts_with("##")) token.erase(0, 2);
+      if (token == "[UNK]") {
+        token.clear();
+        for (int64_t at = encoding.begin[i]; at < encoding.end[i]; ++at) append_utf8(token, codes[size_t(at)]);
+      }
+      spelled += token;
+    }
+    RC_ASSERT(spelled == without_spaces(normal));
+  }));
+}
+
+TEST(TokenizerProperty, Word_piece_reads_words_one_by_one) {
+  EXPECT_TRUE(rc::check("a space between two texts changes nothing", [] {
+    const std::string a = *valid_text(), b = *valid_text();
+    RC_PRE(a.find('[') == std::string::npos && b.find('[') == std::string::npos);
+    std::vector<int64_t> both = word_piece()->encode(a, false);
+    const std::vector<int64_t> second = word_piece()->encode(b, false);
+    both.insert(both.end(), second.begin(), second.end());
+    RC_ASSERT(word_piece()->encode(a + " " + b, false) == both);
   }));
 }
 

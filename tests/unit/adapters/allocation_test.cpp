@@ -59,6 +59,45 @@ TEST(Allocation, A_tree_makes_nothing_of_tokens_x_experts_x_width) {
   EXPECT_GT(site.set->parameters().grads().abs().sum().item<double>(), 0.0);
 }
 
+// Gathered: no [T, E·r] either, whatever the router does.
+TEST(Allocation, Gathered_experts_make_nothing_of_tokens_x_experts) {
+  constexpr int64_t kTokens = 8192, kWidth = 64, kExperts = 16, kRank = 32;
+  for (const bool all_to_one : {false, true}) {
+    OneSite site(at::zeros({kWidth, kWidth}), {},
+                 {{"experts",
+                   {{"kind", "low_rank_experts"},
+                    {"r", kRank},
+                    {"num_experts", kExperts},
+                    {"init_lora_weights", false},
+                    {"execution", "gather"}}},
+                  {"router", {{"kind", "top_k"}, {"top_k", 2}}},
+                  {"losses", {{{"kind", "balance"}}}}});
+    site.set->initialize(1);
+    if (all_to_one) site.value("moe_gate.weight").zero_();
+    const at::Tensor x = at::sin(at::arange(kTokens * kWidth, at::kFloat)).view({kTokens, kWidth}).requires_grad_(true);
+    nn::BatchContext ctx;
+    ctx.batch = 1;
+    ctx.length = kTokens;
+    ctx.phase = nn::Phase::kTrain;
+
+    const int64_t wide = kTokens * kWidth * 4;                      // one [T, d]
+    ASSERT_LT(wide, kTokens * kExperts * kRank * 4 / 4);            // and [T, E·r] is far more
+    const int64_t kept = kTokens * (2 * kRank + 6 * kExperts) * 4;  // h of the chosen rows, U, gates
+    const auto watch = std::make_shared<Watch>();
+    {
+      const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, watch);
+      nn::RoutingReport report;
+      const at::Tensor y = site.forward(x, ctx, report);
+      const at::Tensor loss = y.sum() + site.set->auxiliary_loss(report);
+      EXPECT_LE(watch->largest, wide);
+      EXPECT_LE(watch->alive, wide + kept + (1 << 20));
+      loss.backward();
+    }
+    EXPECT_LE(watch->largest, wide);
+    EXPECT_GT(site.set->parameters().grads().abs().sum().item<double>(), 0.0);
+  }
+}
+
 TEST(Allocation, Feed_forward_experts_make_nothing_of_tokens_x_experts_x_inner_width) {
   constexpr int64_t kTokens = 4096, kWidth = 64, kInner = 256, kExperts = 8, kRank = 4;
   OneSite block(at::zeros({kInner, kWidth}) + 0.01, at::zeros({kInner, kWidth}) + 0.02,

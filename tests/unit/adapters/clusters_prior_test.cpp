@@ -55,7 +55,7 @@ TEST(ClustersPrior, Weighs_a_flat_router_with_coefficients_of_one) {
   EXPECT_NEAR(omega, 1.0 / (1.0 + std::exp(-0.2)), 1e-12);
   const at::Tensor s = scores.repeat_interleave(3, 0);  // [6, 4]
   EXPECT_TRUE(near(c.detail("m"), omega * c.detail("pi") + (1 - omega) * s, 1e-14));
-  EXPECT_EQ(c.site.set->cluster_counts(), std::vector<int64_t>{4});
+  EXPECT_EQ(c.site.set->sequence_needs().clusters, std::vector<int64_t>{4});
 }
 
 TEST(ClustersPrior, Leaves_a_sparse_choice_sparse) {
@@ -73,7 +73,7 @@ TEST(ClustersPrior, Weighs_the_top_of_a_tree) {
   Case c({{"experts", {{"kind", "tree"}, {"ranks", {2, 2}}, {"pool", {3, 4}}, {"active", {2, 2}}}},
           {"router", {{"kind", "tree_keys"}}},
           {"prior", {{"kind", "clusters"}}}});
-  EXPECT_EQ(c.site.set->cluster_counts(), std::vector<int64_t>{4});
+  EXPECT_EQ(c.site.set->sequence_needs().clusters, std::vector<int64_t>{4});
   const at::Tensor scores = filler(0.3, {1, 4});
   const at::Tensor y = c.forward(scores);
   const double omega = c.detail("omega").item<double>();

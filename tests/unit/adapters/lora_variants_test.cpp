@@ -146,7 +146,7 @@ TEST(LoraVariants, LoRA_plus_speeds_up_every_B_and_vectors_only) {
   std::map<std::string, double> factors;
   for (const nn::NamedView& view : plus.set->parameters().views())
     factors[view.name.substr(view.name.find("lora_"))] =
-        plus.set->parameters().leaves()[static_cast<size_t>(view.leaf)].options.lr_factor;
+        plus.set->parameters().leaves()[static_cast<size_t>(view.leaf)].segments.front().options.lr_factor;
   EXPECT_EQ(factors, (std::map<std::string, double>{
                          {"lora_A.weight", 1.0}, {"lora_B.weight", 8.0}, {"lora_magnitude_vector", 8.0}}));
 }

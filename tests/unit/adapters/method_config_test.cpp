@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "adapters/adapter_set.h"
+#include "adapters/presets.h"
 #include "support/paths.h"
 #include "two_layers.h"
 
@@ -44,8 +45,12 @@ TEST(MethodConfig, Lora_keys_stand_at_top_level) {
 TEST(MethodConfig, A_preset_is_three_choices_that_keys_override) {
   const auto entries = read_method(
       {{"method", "smore"}, {"experts", {{"ranks", {4}}, {"activation", "relu"}}}, {"router", {{"gate", "dense"}}}});
-  EXPECT_EQ(entries[0].experts, (Json{{"kind", "tree"}, {"ranks", {4}}, {"activation", "relu"}}));
-  EXPECT_EQ(entries[0].router, (Json{{"kind", "tree_keys"}, {"gate", "dense"}}));
+  Json experts = preset("smore")["experts"], router = preset("smore")["router"];
+  experts["ranks"] = {4};
+  experts["activation"] = "relu";
+  router["gate"] = "dense";
+  EXPECT_EQ(entries[0].experts, experts);
+  EXPECT_EQ(entries[0].router, router);
   ASSERT_EQ(entries[0].losses.size(), 1U);
   EXPECT_EQ(entries[0].losses[0].coef, 0.01);
   EXPECT_TRUE(entries[0].targets.matches("model.layers.3.mlp.up_proj", 3));

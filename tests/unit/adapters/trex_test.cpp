@@ -291,7 +291,7 @@ TEST(Trex, Scores_that_are_missing_or_misshapen_are_refused) {
   EXPECT_THROW(t.forward(x, filler(0.6, {1, 5})), Error);
   EXPECT_THROW(t.forward(x, filler(0.6, {3, 6}), 2), Error);
   EXPECT_NE(t.site.set->why_not_mergeable().find("token"), std::string::npos);
-  EXPECT_EQ(t.site.set->cluster_counts(), std::vector<int64_t>{6});
+  EXPECT_EQ(t.site.set->sequence_needs().clusters, std::vector<int64_t>{6});
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // A tokenizer for tests: one id per code point (its value + 100), four special tokens that are recognised in the text.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <string>
 #include <string_view>
@@ -22,6 +23,13 @@ class LetterTokenizer final : public text::Tokenizer {
     const text::Encoding encoding = encode_with_offsets(text);
     ids.insert(ids.end(), encoding.ids.begin(), encoding.ids.end());
     if (add_special_tokens && add_eos) ids.push_back(kEos);
+    return ids;
+  }
+
+  std::vector<int64_t> encode_within(std::string_view text, int64_t limit) const override {
+    std::vector<int64_t> ids = encode(text, true);
+    const auto excess = std::max<int64_t>(0, static_cast<int64_t>(ids.size()) - limit);
+    ids.erase(ids.end() - add_eos - excess, ids.end() - add_eos);
     return ids;
   }
 

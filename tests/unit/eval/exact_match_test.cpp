@@ -28,7 +28,7 @@ class TinyLlama : public testing::Test {
 };
 
 TEST_F(TinyLlama, ABatchOfPromptsGivesWhatEachAloneGives) {
-  std::vector<std::vector<int64_t>> prompts;
+  std::vector<nn::Prompt> prompts;
   for (const char* text : {"the hand", "a", "in 2024 it is the other", "Hello, world!"}) {
     prompts.push_back(tokenizer_->encode(text, true));
   }
@@ -46,8 +46,7 @@ TEST_F(TinyLlama, ABatchOfPromptsGivesWhatEachAloneGives) {
 }
 
 TEST_F(TinyLlama, RowsStopAtTheirOwnEnd) {
-  const std::vector<std::vector<int64_t>> prompts = {tokenizer_->encode("the hand", true),
-                                                     tokenizer_->encode("in 2024", true)};
+  const std::vector<nn::Prompt> prompts = {tokenizer_->encode("the hand", true), tokenizer_->encode("in 2024", true)};
   BatchGenerationOptions options;
   options.max_new_tokens = 10;
   const auto free = generate_batch(*model_, prompts, options);
@@ -59,7 +58,9 @@ TEST_F(TinyLlama, RowsStopAtTheirOwnEnd) {
   EXPECT_EQ(stopped[1], std::vector<int64_t>(free[1].begin(), other == free[1].end() ? other : other + 1));
 }
 
-TEST_F(TinyLlama, AnEmptyPromptIsRefused) { EXPECT_THROW(generate_batch(*model_, {{}}, {}), Error); }
+TEST_F(TinyLlama, AnEmptyPromptIsRefused) {
+  EXPECT_THROW(generate_batch(*model_, {nn::Prompt(std::vector<int64_t>())}, {}), Error);
+}
 
 TEST_F(TinyLlama, CountsAnswersThatAreEqualAfterTrimming) {
   const auto folder = test::scratch_dir("exact_match");

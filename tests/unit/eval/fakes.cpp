@@ -84,6 +84,12 @@ std::vector<int64_t> FakeTokenizer::encode(std::string_view text, bool add_speci
   return ids;
 }
 
+std::vector<int64_t> FakeTokenizer::encode_within(std::string_view text, int64_t limit) const {
+  std::vector<int64_t> ids = encode(text, true);
+  ids.resize(std::min(ids.size(), static_cast<size_t>(limit)));
+  return ids;
+}
+
 text::Encoding FakeTokenizer::encode_with_offsets(std::string_view text) const { return {encode(text, false), {}, {}}; }
 
 text::PairEncoding FakeTokenizer::encode_pair(std::string_view a, std::string_view b) const {

@@ -33,6 +33,7 @@ class FakeTokenizer final : public text::Tokenizer {
  public:
   explicit FakeTokenizer(std::vector<std::string> pieces = {": ", "o o"}, bool adds_bos = true);
   std::vector<int64_t> encode(std::string_view text, bool add_special_tokens) const override;
+  std::vector<int64_t> encode_within(std::string_view text, int64_t limit) const override;
   text::Encoding encode_with_offsets(std::string_view text) const override;
   text::PairEncoding encode_pair(std::string_view a, std::string_view b) const override;
   std::string decode(std::span<const int64_t> ids, bool skip_special_tokens) const override;

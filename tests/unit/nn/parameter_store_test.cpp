@@ -15,8 +15,8 @@ namespace {
 
 nn::ParameterStore two_leaves(at::ScalarType dtype) {
   nn::ParameterStore store;
-  store.declare("ag", {3, 5}, {1.0, true, 0});
-  store.declare("b", {3, 7}, {16.0, false, 4});
+  store.declare("ag", {3, 5});
+  store.declare("b", {3, 7}, {16.0, false, 0, 4});
   store.allocate(dtype, at::kCPU);
   return store;
 }
@@ -27,7 +27,7 @@ TEST(ParameterStore, LaysLeavesOutInOneAlignedBuffer) {
   EXPECT_EQ(store.leaves()[1].offset, 16);
   EXPECT_EQ(store.size(), 48);
   EXPECT_EQ(store.parameter_count(), 36);
-  EXPECT_EQ(store.leaves()[1].options.lr_factor, 16.0);
+  EXPECT_EQ(store.leaves()[1].segments.front().options.lr_factor, 16.0);
   EXPECT_EQ(store.dtype(), at::kFloat);
   EXPECT_TRUE(store.leaf(0).is_leaf());
   EXPECT_TRUE(store.leaf(0).requires_grad());
@@ -36,6 +36,35 @@ TEST(ParameterStore, LaysLeavesOutInOneAlignedBuffer) {
   EXPECT_EQ(store.values().sum().item<double>(), 42.0);
   store.values().zero_();
   EXPECT_EQ(store.leaf(1).sum().item<double>(), 0.0);
+}
+
+TEST(ParameterStore, RowsOfALeafMayHaveSettingsOfTheirOwn) {
+  nn::LeafOptions router;
+  router.lr_factor = 3.0;
+  router.frozen_from = 2;
+  router.frozen_until = 4;
+  nn::ParameterStore store;
+  store.declare("other", {3});
+  store.declare("ag", {6, 5}, std::vector<nn::LeafRows>{{2, {}}, {1, {}}, {0, router}, {3, router}});
+  store.allocate(at::kDouble, at::kCPU);
+  const std::vector<nn::Segment>& parts = store.leaves()[1].segments;
+  ASSERT_EQ(parts.size(), 2U);  // equal neighbours are one
+  EXPECT_EQ(parts[0].offset, 16);
+  EXPECT_EQ(parts[0].size, 15);
+  EXPECT_EQ(parts[1].offset, 31);
+  EXPECT_EQ(parts[1].size, 15);
+  EXPECT_EQ(parts[1].options.lr_factor, 3.0);
+  EXPECT_FALSE(store.leaves()[1].frozen(2)) << "its first rows are not";
+
+  store.grads().fill_(1.0);
+  for (const int64_t step : {1, 4}) {
+    store.zero_frozen_grads(step);
+    EXPECT_EQ(store.leaf(1).grad().sum().item<double>(), 30.0);
+  }
+  store.zero_frozen_grads(3);
+  EXPECT_EQ(store.leaf(0).grad().sum().item<double>(), 3.0);
+  EXPECT_EQ(store.leaf(1).grad().narrow(0, 0, 3).sum().item<double>(), 15.0);
+  EXPECT_EQ(store.leaf(1).grad().narrow(0, 3, 3).abs().sum().item<double>(), 0.0);
 }
 
 // The gradient of every leaf must go on being the view into the flat buffer: the optimiser reads nothing else.

@@ -114,9 +114,9 @@ TEST(Dropout, MatchesReferenceGivenItsMask) {
     for (const Layout layout : all_layouts()) {
       for (const int64_t t : kRows) {
         SCOPED_TRACE("T " + std::to_string(t));
-        const at::Tensor kept = ops::dropout_mask({t, 33}, 0.3, key);
-        const OpFunction op = [&](const auto& in) { return ops::dropout(in[0], 0.3, key); };
-        const OpFunction reference = [&](const auto& in) { return ops::reference::dropout(in[0], 0.3, kept); };
+        const at::Tensor kept = ops::dropout_mask({t, 33}, 0.375, key);
+        const OpFunction op = [&](const auto& in) { return ops::dropout(in[0], 0.375, key); };
+        const OpFunction reference = [&](const auto& in) { return ops::reference::dropout(in[0], 0.375, kept); };
         compare_with_reference(op, reference, {{random_tensor({t, 33}, 1)}}, dtype, layout);
       }
     }
@@ -136,6 +136,18 @@ TEST(Dropout, KeepsTheExpectedShareAndTheSameElementsWhateverTheThreads) {
   EXPECT_FALSE(at::equal(one, ops::dropout_mask({300, 401}, 0.25, {7, stream_id("dropout"), 4})));
   // A prefix of a longer tensor has the same mask: it depends on the element's index alone.
   EXPECT_TRUE(at::equal(one.narrow(0, 0, 10), ops::dropout_mask({10, 401}, 0.25, key)));
+}
+
+TEST(Dropout, TheMaskIsPhiloxHalfWordByHalfWord) {
+  const RandomKey key{7, stream_id("dropout"), (uint64_t{5} << 32) + 3};
+  constexpr int64_t kElements = 1000;
+  const at::Tensor kept = ops::dropout_mask({kElements}, 0.25, key);
+  for (int64_t i = 0; i < kElements; ++i) {
+    const int64_t group = i / 128, half = i % 128 / 64, word = i % 64 / 16, lane = i % 16;
+    const auto words = random_block(key, static_cast<uint64_t>(16 * group + lane));
+    const uint32_t bits = words[static_cast<size_t>(word)] >> (16 * half) & 0xffff;
+    ASSERT_EQ(kept.const_data_ptr<bool>()[i], bits >= 16384) << i;
+  }
 }
 
 TEST(Dropout, ZeroProbabilityIsTheInputItself) {

@@ -11,22 +11,11 @@
 
 #include "ops/expert_swiglu_reference.h"
 #include "support/golden_tensors.h"
+#include "unit/ops/chosen_rows.h"
 #include "unit/ops/compare.h"
 
 namespace morex::test {
 namespace {
-
-// Expert e works on the first counts[e] of a fixed shuffle of the tokens, ascending.
-ops::ExpertRows rows_of(int64_t tokens, const std::vector<int64_t>& counts) {
-  std::vector<int64_t> all;
-  for (size_t e = 0; e < counts.size(); ++e) {
-    std::vector<int64_t> chosen;
-    for (int64_t i = 0; i < counts[e]; ++i) chosen.push_back((i * 7 + static_cast<int64_t>(e) * 3) % tokens);
-    std::sort(chosen.begin(), chosen.end());
-    all.insert(all.end(), chosen.begin(), chosen.end());
-  }
-  return {at::tensor(all, at::kLong), counts};
-}
 
 ops::ExpertSwigluInput named(const std::vector<at::Tensor>& in) {
   return {in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]};

@@ -40,7 +40,7 @@ TEST(FlatAdamW, SegmentsCarryTheirOwnSettings) {
   const at::Tensor p = at::ones({48}, at::kDouble), g = at::ones({48}, at::kDouble);
   const at::Tensor m = at::zeros({48}, at::kDouble), v = at::zeros({48}, at::kDouble);
   const ops::AdamWOptions options{0.1, 0.9, 0.999, 0.0, 0.5};
-  const std::vector<ops::AdamWSegment> segments = {{0, 8, 1.0, true, 0}, {8, 8, 2.0, false, 0}, {16, 8, 1.0, false, 1}};
+  const std::vector<ops::AdamWSegment> segments = {{0, 8}, {8, 8, 2.0, false}, {16, 8, 1.0, false, 0, 1}};
   ops::flat_adamw(p, g, m, v, segments, options, 0);
   EXPECT_TRUE(near(p.narrow(0, 0, 8), at::full({8}, 1.0 - 0.1 * 0.5 - 0.1, at::kDouble), 1e-12));
   EXPECT_TRUE(near(p.narrow(0, 8, 8), at::full({8}, 1.0 - 0.2, at::kDouble), 1e-12));
@@ -49,6 +49,25 @@ TEST(FlatAdamW, SegmentsCarryTheirOwnSettings) {
   ops::flat_adamw(p, g, m, v, segments, options, 1);
   // The late segment's first update is bias-corrected as a first one.
   EXPECT_TRUE(near(p.narrow(0, 16, 8), at::full({8}, 1.0 - 0.1, at::kDouble), 1e-12));
+}
+
+TEST(FlatAdamW, A_frozen_segment_goes_on_as_if_the_steps_had_not_been) {
+  const at::Tensor p = at::ones({8}, at::kDouble), m = at::zeros({8}, at::kDouble), v = at::zeros({8}, at::kDouble);
+  const at::Tensor p2 = p.clone(), m2 = m.clone(), v2 = v.clone();
+  const ops::AdamWOptions options{0.1, 0.9, 0.999, 1e-8, 0.5};
+  int64_t own = 0;
+  for (int64_t step = 0; step < 6; ++step) {
+    const at::Tensor g = random_tensor({8}, static_cast<uint64_t>(step) + 1), before = p.clone();
+    ops::flat_adamw(p, g, m, v, {{0, 8, 1.0, true, 2, 4}}, options, step);
+    if (step == 2 || step == 3) {
+      EXPECT_TRUE(same_bits(p, before));
+    } else {
+      ops::flat_adamw(p2, g, m2, v2, {{0, 8}}, options, own++);
+    }
+  }
+  EXPECT_TRUE(same_bits(p, p2));
+  EXPECT_TRUE(same_bits(m, m2));
+  EXPECT_TRUE(same_bits(v, v2));
 }
 
 TEST(FlatAdamW, ResultsDoNotDependOnThreads) {

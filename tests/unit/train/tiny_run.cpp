@@ -36,6 +36,18 @@ TinyRun::TinyRun(const std::string& name, int64_t rows) : folder_(scratch_dir("t
   write_rows(folder_ / "valid.jsonl", 4, 2);
 }
 
+void TinyRun::add_columns(const std::function<Json(int64_t)>& columns) const {
+  for (const char* file : {"train.jsonl", "valid.jsonl"}) {
+    std::string text;
+    int64_t number = 0;
+    for (Json row : lines(folder_ / file)) {
+      row.update(columns(number++));
+      text += row.dump() + "\n";
+    }
+    write_text_file(folder_ / file, text);
+  }
+}
+
 Json TinyRun::recipe(const std::string& output, const Json& more) const {
   Json recipe = {{"model_name_or_path", tiny_base().string()},
                  {"train_file", (folder_ / "train.jsonl").string()},
@@ -61,6 +73,16 @@ RunOutcome run(const Json& recipe, bool interrupted, bool strict) {
   outcome.result = train::run_training(train::parse_recipe(recipe), warnings, interrupt, /*quiet=*/true);
   outcome.warnings = warnings.counts();
   return outcome;
+}
+
+std::string refusal(const Json& recipe, ErrorKind kind) {
+  try {
+    run(recipe);
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), kind) << error.what();
+    return error.what();
+  }
+  return "none";
 }
 
 void run_step_by_step(Json recipe) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,8 @@ class TinyRun {
  public:
   // A scratch folder with train.jsonl (`rows` prompt/completion pairs of differing length) and valid.jsonl.
   explicit TinyRun(const std::string& name, int64_t rows = 11);
+  // Gives the rows of both files the columns that `columns` makes of a row's number.
+  void add_columns(const std::function<Json(int64_t)>& columns) const;
 
   const std::filesystem::path& folder() const { return folder_; }
   // LoRA of rank 8 on all linears, batch 2, 2 micro-batches, 6 steps, float32, one line of metrics a step; `more` goes
@@ -34,6 +37,9 @@ struct RunOutcome {
 };
 // Runs to the end, quietly. Errors pass through.
 RunOutcome run(const Json& recipe, bool interrupted = false, bool strict = false);
+
+// What a run of this recipe is refused with, which must be of this kind; "none" when it is not.
+std::string refusal(const Json& recipe, ErrorKind kind);
 
 // Runs with the interrupt flag set, so that one step is done each time, until the run ends by itself.
 void run_step_by_step(Json recipe);

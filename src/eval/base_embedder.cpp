@@ -1,4 +1,4 @@
-#include "eval/prompt_embedding.h"
+#include "eval/base_embedder.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/grad_mode.h>
@@ -7,7 +7,9 @@
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <span>
 
+#include "base/checksum.h"
 #include "base/error.h"
 
 namespace morex::eval {
@@ -32,6 +34,19 @@ at::Tensor embed_prompt(const models::CausalLm& model, const std::vector<int64_t
   MOREX_CHECK(at::isfinite(mean).all().item<bool>(), ErrorKind::kNumeric,
               "[clusters] the hidden states of a prompt must be finite");
   return unit_length(mean);
+}
+
+BaseEmbedder::BaseEmbedder(const models::CausalLm& model, OnBase on_base)
+    : model_(model), on_base_(std::move(on_base)), identity_{"base", model.digest(), "", model.config().hidden_size} {}
+
+std::string BaseEmbedder::key(const nn::Prompt& prompt) const {
+  return sha256_hex(std::as_bytes(std::span(prompt.ids)));
+}
+
+at::Tensor BaseEmbedder::embed(const nn::Prompt& prompt) const {
+  at::Tensor embedding;
+  on_base_([&] { embedding = embed_prompt(model_, prompt.ids); });
+  return embedding;
 }
 
 }  // namespace morex::eval
