@@ -1,7 +1,6 @@
 // morex inspect routing: how an adapter routes given text, as one HTML page and as JSON.
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -14,6 +13,7 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "data/dataset.h"
+#include "models/check_ids.h"
 #include "report/routing_page.h"
 #include "report/routing_trace.h"
 #include "report/token_texts.h"
@@ -51,31 +51,21 @@ std::vector<report::TracedSequence> read_sequences(const InspectRoutingOptions& 
   return sequences;
 }
 
-void check_ids(const std::vector<report::TracedSequence>& sequences, const models::ModelConfig& config) {
-  for (const report::TracedSequence& sequence : sequences) {
-    const int64_t highest = *std::max_element(sequence.ids.begin(), sequence.ids.end());
-    MOREX_CHECK(highest < config.vocab_size, ErrorKind::kFormat,
-                "[tokenizer] ids must be below the model's vocabulary of {}, got {}. Hint: use the model's own "
-                "tokenizer.",
-                config.vocab_size, highest);
-  }
-}
-
-void print_summary(const Json& report, const std::string& output, int64_t bytes) {
+void print_summary(const Json& report, const std::string& page) {
   const Json& summary = report["summary"];
   const auto value = [&](const char* name) {
     return summary[name].is_null() ? "unknown" : fmt::format("{:.3f}", summary[name].get<double>());
   };
-  fmt::print("{}",
-             aligned_pairs(
-                 {{"tokens", with_thousands(report["tokens"].get<int64_t>())},
-                  {"gates", with_thousands(summary["gates"].get<int64_t>())},
-                  {"entropy", fmt::format("{} before the choice, {} after", value("entropy"), value("entropy_after"))},
-                  {"busiest expert", value("max_share") + " of its gate's choices"},
-                  {"dead experts",
-                   fmt::format("{} of {}", summary["dead_experts"].get<int64_t>(), summary["experts"].get<int64_t>())},
-                  {"similarity", value("similarity")}}));
-  if (!output.empty()) fmt::print("page:           {}, {}\n", output, format_bytes(static_cast<double>(bytes)));
+  std::vector<std::pair<std::string, std::string>> lines = {
+      {"tokens", with_thousands(report["tokens"].get<int64_t>())},
+      {"gates", with_thousands(summary["gates"].get<int64_t>())},
+      {"entropy", fmt::format("{} before the choice, {} after", value("entropy"), value("entropy_after"))},
+      {"busiest expert", value("max_share") + " of its gate's choices"},
+      {"dead experts",
+       fmt::format("{} of {}", summary["dead_experts"].get<int64_t>(), summary["experts"].get<int64_t>())},
+      {"similarity", value("similarity")}};
+  if (!page.empty()) lines.emplace_back("page", page);
+  fmt::print("{}", aligned_pairs(lines));
 }
 
 void run(const InspectRoutingOptions& options, const Globals& globals) {
@@ -85,9 +75,10 @@ void run(const InspectRoutingOptions& options, const Globals& globals) {
   Warnings warnings = globals.make_warnings();
   const LoadedModel loaded = load(options.model, globals.threads, warnings);
   std::vector<report::TracedSequence> sequences = read_sequences(options, *loaded.tokenizer, warnings);
-  check_ids(sequences, loaded.model->config());
-  for (report::TracedSequence& sequence : sequences)
+  for (report::TracedSequence& sequence : sequences) {
+    models::check_ids(sequence.ids, loaded.model->config(), sequence.name);
     sequence.texts = report::token_texts(loaded.tokenizer, sequence.ids);
+  }
 
   Progress progress("routing", static_cast<int64_t>(sequences.size()), globals.quiet);
   const report::RoutingTrace trace =
@@ -100,16 +91,17 @@ void run(const InspectRoutingOptions& options, const Globals& globals) {
   };
   const report::TraceLabels labels{name(options.model.adapter), name(options.model.model),
                                    options.data_file.empty() ? "a prompt" : name(options.data_file)};
-  const Json report = report::describe_trace(trace, labels, {trace.shown, true}, report::plain_rows);
-  int64_t bytes = 0;
+  std::string written;
   if (!options.output.empty()) {
     const std::string page = report::routing_page(trace, labels);
     write_text_file(options.output, page);
-    bytes = static_cast<int64_t>(page.size());
+    written = fmt::format("{}, {}", options.output, format_bytes(static_cast<double>(page.size())));
   }
-  if (!options.json_file.empty())
-    write_text_file(options.json_file, report.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
-  print_summary(report, options.output, bytes);
+  if (!options.json_file.empty()) {
+    const Json all = report::describe_trace(trace, labels, {trace.shown, true}, report::plain_rows);
+    write_text_file(options.json_file, all.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  }
+  print_summary(report::describe_trace(trace, labels, {0, false}, report::plain_rows), written);
 }
 
 }  // namespace

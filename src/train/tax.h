@@ -25,8 +25,8 @@ Spread spread_of(std::vector<double> values);
 struct VariantTax {
   std::string name;        // "base", "lora", or the adapter's method
   Spread ms;               // decoding: of one token
-  Spread over_base;        // of the rounds' ratios
-  Spread over_lora;        // the adapter only
+  Spread over_base;        // of the rounds' ratios to the base
+  Spread over_lora;        // to LoRA of equal size
   double flops = 0;        // of the phase's work, multiply-add = 2; backward passes counted as computed, see below
   int64_t peak_bytes = 0;  // of tensors beside weights, gradients and moments
 };

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/strings.h"
 #include "base/system.h"
+#include "models/check_ids.h"
 #include "train/cost.h"
 #include "train/output_folder.h"
 #include "train/routing_log.h"
@@ -28,11 +29,7 @@ int64_t padding_id(const text::Tokenizer& tokenizer) {
 // The tokenizer and the model must belong together: every id has a row in the embedding.
 void check_ids(const std::vector<data::Example>& examples, const models::ModelConfig& config, Warnings& warnings) {
   for (const data::Example& example : examples) {
-    const int64_t highest = *std::max_element(example.ids.begin(), example.ids.end());
-    MOREX_CHECK(highest < config.vocab_size, ErrorKind::kFormat,
-                "[tokenizer] ids must be below the model's vocabulary of {}, got {} in line {} of the data. Hint: use "
-                "the model's own tokenizer.",
-                config.vocab_size, highest, example.line);
+    models::check_ids(example.ids, config, fmt::format("line {} of the data", example.line));
     if (config.max_position_embeddings > 0 && example.length() > config.max_position_embeddings)
       warnings.add("beyond_positions",
                    fmt::format("[data] line {} has {} tokens, more than the {} positions the model was made for. Hint: "

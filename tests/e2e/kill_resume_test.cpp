@@ -53,6 +53,8 @@ class Experiment {
 
   fs::path output(const std::string& name) const { return folder_ / name; }
   std::string adapter(const std::string& name) const { return content(output(name) / "adapter_model.safetensors"); }
+  // Empty where nothing is routed.
+  std::string routing(const std::string& name) const { return content(output(name) / "routing.jsonl"); }
   std::string log(const std::string& name) const { return content(folder_ / (name + ".log")); }
 
   std::vector<std::string> command(const std::string& name, bool evaluate = true) const {
@@ -140,6 +142,7 @@ void expect_exact_resume(const Method& method, int kills) {
     killed += experiment.run_until(name, line, more) ? 1 : 0;
     experiment.run_to_end(name);
     EXPECT_TRUE(experiment.adapter(name) == expected) << experiment.log(name);
+    EXPECT_TRUE(experiment.routing(name) == experiment.routing("whole")) << "routing.jsonl differs";
     expect_steps_once(experiment.output(name) / "metrics.jsonl");
     expect_no_leftovers(experiment.output(name));
     fs::remove_all(experiment.output(name));

@@ -16,7 +16,10 @@ function unpack(packed) {
 
 const unique = (values) => [...new Set(values)];
 const sum = (values) => values.reduce((a, b) => a + b, 0);
-const projectionOf = (site) => site.module.slice(site.module.lastIndexOf(".") + 1);
+// What a site is called within its layer: the last part of its path, or the whole where that is not enough.
+const lastPart = (site) => site.module.slice(site.module.lastIndexOf(".") + 1);
+const lastIsEnough = new Set(trace.sites.map((site) => site.layer + "/" + lastPart(site))).size === trace.sites.length;
+const projectionOf = (site) => (lastIsEnough ? lastPart(site) : site.module.replace(/^.*layers\.\d+\./, ""));
 const projections = unique(trace.sites.map(projectionOf));
 const siteIndex = new Map(trace.sites.map((site) => [site.layer + "/" + projectionOf(site), site]));
 const siteAt = (layer, projection) => siteIndex.get(layer + "/" + projection);

@@ -16,7 +16,8 @@ const percent = (share) => `${(100 * Math.max(0, Math.min(1, share))).toFixed(1)
 const ramp = (x) => `color-mix(in oklab, var(--high) ${percent(x)}, var(--low))`;
 const diverging = (x) => `color-mix(in oklab, var(${x < 0 ? "--negative" : "--high"}) ${percent(Math.abs(x))}, var(--low))`;
 
-const show = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
+const show = (value, digits = 2) =>
+    value === null || value === undefined ? "–" : value.toFixed(digits).replace(/^-(0\.?0*)$/, "$1");
 const asPercent = (value) => (100 * value).toFixed(value < 0.1 ? 1 : 0) + " %";
 
 function fill(node, attributes, children) {

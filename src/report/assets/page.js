@@ -109,7 +109,7 @@ function drawHeader() {
     el("div", {class: "value", text: value}), el("div", {class: "name", text: name})
   ])));
   document.getElementById("footer").textContent =
-      [`${trace.tokens} tokens, ${trace.sites.length} sites, ${trace.summary.gates} gates.`, ...trace.notes].join(" ");
+      `${trace.tokens} tokens, ${trace.sites.length} sites, ${trace.summary.gates} gates; gates of tokens to 1/255 of their range.`;
 }
 
 function draw() {

@@ -89,7 +89,7 @@ function drawTokens(state, choose) {
     nodes.push(el("span", {class: "legend", text: `… ${sequence.length - sequence.texts.length} more tokens`}));
   return [
     el("h2", {text: `Tokens at layer ${site.layer}, ${projectionOf(site)}${levelText(site, level)}`}),
-    el("p", {class: "note", text: "Point at a token for its gates, click it to see it in detail below."}),
+    el("p", {class: "note", text: ["Point at a token for its gates, click it to see it in detail below.", ...trace.notes].join(" ")}),
     tokenLegend(site, level, mode), el("div", {class: "tokens"}, nodes)
   ];
 }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "models/check_ids.h"
 #include "support/paths.h"
 
 namespace morex::test {
@@ -119,6 +120,19 @@ TEST_F(ModelConfigTest, a_key_given_twice_is_refused) {
   std::string text = sound().dump();
   text.insert(1, R"("vocab_size": 17, )");
   EXPECT_THROW((void)read_text(text), Error);
+}
+
+TEST_F(ModelConfigTest, ids_without_a_row_in_the_embedding_are_refused) {
+  const models::ModelConfig config = read(sound());
+  models::check_ids(std::vector<int64_t>{0, 15}, config, "line 1");
+  models::check_ids(std::vector<int64_t>{}, config, "line 1");
+  try {
+    models::check_ids(std::vector<int64_t>{3, 16, 2}, config, "line 7");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kFormat);
+    EXPECT_NE(std::string(error.what()).find("got 16 in line 7"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace
