@@ -14,6 +14,7 @@
 #include "adapters/prior/table.h"
 #include "adapters/router/flat_choice.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -73,7 +74,7 @@ class Clusters : public Prior {
       m = m + s * ((1.0 - omega) * options_.task);
     }
     if (options_.top_k > 0 && options_.top_k < m.size(1))
-      m = m * at::zeros_like(m.detach()).scatter_(1, stable_top(m, options_.top_k).ids, 1.0);
+      m = m * at::zeros_like(m.detach()).scatter_(1, ops::top_k(m, options_.top_k).ids, 1.0);
     if (rows.recorder != nullptr && rows.recorder->keep_details) {
       rows.recorder->details.emplace_back("m", m);
       if (rows.first == 0) rows.recorder->details.emplace_back("omega", omega);

@@ -13,6 +13,7 @@
 
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -31,7 +32,7 @@ class EntropyExperts : public FlatChoice {
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     Chosen chosen;
     chosen.entropy = normalised_entropy(input.pi, options_.form);  // [n]
-    const Top sorted = stable_top(input.pi.detach(), input.pi.size(1));
+    const ops::TopK sorted = ops::top_k(input.pi.detach(), input.pi.size(1));
     at::Tensor kept = at::le(at::cumsum(sorted.values, 1), options_.top_p);
     kept.narrow(1, 0, options_.keep).fill_(true);
     if (options_.threshold < 1.0 && options_.form.index > 0.0)

@@ -1,21 +1,14 @@
 #include "adapters/router/flat_choice.h"
 
-#include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/bincount.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/gather.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/ones_like.h>
-#include <ATen/ops/sort.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
-#include <cmath>
-
 #include "base/error.h"
-#include "ops/chunks.h"
 
 namespace morex::adapters {
 namespace {
@@ -25,42 +18,10 @@ at::Tensor real_rows(const at::Tensor& values, const TokenRows& rows) {
   return values * (values.dim() == 1 ? rows.mask : rows.mask.unsqueeze(1));
 }
 
-// [n, E] 1 for chosen experts.
+// [n, E] 1 for chosen experts, of a choice that has places for all.
 at::Tensor selection(const Chosen& chosen, const at::Tensor& pi) {
   if (chosen.selected.defined()) return chosen.selected;
-  if (!chosen.ids.defined()) return at::ones_like(pi.detach());
-  return at::zeros(pi.sizes(), pi.options().requires_grad(false)).scatter(1, chosen.ids, 1.0);
-}
-
-// NaN is larger than every number, as in at::sort.
-template <typename T>
-bool larger(T a, T b) {
-  return a > b || (std::isnan(a) && !std::isnan(b));
-}
-
-// ids [n, k] of the k largest of each row of values [n, E] (contiguous), by insertion: pools are small.
-at::Tensor largest_ids(const at::Tensor& values, int64_t k) {
-  const int64_t n = values.size(0), experts = values.size(1);
-  const at::Tensor ids = at::empty({n, k}, values.options().dtype(at::kLong));
-  int64_t* chosen = ids.mutable_data_ptr<int64_t>();
-  AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "largest_ids", [&] {
-    const scalar_t* all = values.const_data_ptr<scalar_t>();
-    ops::for_chunks(n, ops::rows_per_chunk(experts), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; ++row) {
-        const scalar_t* v = all + row * experts;
-        int64_t* top = chosen + row * k;
-        for (int64_t e = 0; e < experts; ++e) {
-          int64_t place = std::min(e, k);
-          while (place > 0 && larger(v[e], v[top[place - 1]])) {
-            if (place < k) top[place] = top[place - 1];
-            --place;
-          }
-          if (place < k) top[place] = e;
-        }
-      }
-    });
-  });
-  return ids;
+  return at::ones_like(pi.detach());
 }
 
 void keep_details(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& logits, Recorder& recorder) {
@@ -77,15 +38,6 @@ void keep_details(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& 
 
 }  // namespace
 
-Top stable_top(const at::Tensor& values, int64_t k) {
-  const at::Tensor ids = values.is_cpu() ? largest_ids(values.detach().contiguous(), k)
-                                         : std::get<1>(at::sort(values.detach(), /*stable=*/true, /*dim=*/-1,
-                                                                /*descending=*/true))
-                                               .narrow(1, 0, k)
-                                               .contiguous();
-  return {ids, at::gather(values, 1, ids)};
-}
-
 const std::vector<TensorSpec>& FlatChoice::tensors() const {
   static const std::vector<TensorSpec> none;
   return none;
@@ -97,6 +49,12 @@ JsonReader read_flat_options(const Json& options, const std::vector<std::string>
   known.insert(known.end(), keys.begin(), keys.end());
   reader.refuse_unknown_keys(known);
   return reader;
+}
+
+at::Tensor count_chosen(const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& like) {
+  std::optional<at::Tensor> each;
+  if (mask.defined()) each = mask.detach().unsqueeze(1).expand(ids.sizes()).flatten();
+  return at::bincount(ids.flatten(), each, like.size(1)).to(like.scalar_type());
 }
 
 at::Tensor dense_weights(const Chosen& chosen, int64_t experts) {
@@ -125,23 +83,24 @@ void report_flat(const Chosen& chosen, const at::Tensor& pi, const at::Tensor& l
   const auto add = [&](const char* kind, const char* name, const at::Tensor& values) {
     add_sum(gate, kind, name, values, rows);
   };
-  const at::Tensor picked = selection(chosen, pi);  // [n, E]
-  gate.counts = real_rows(picked, rows).sum(0);
+  const bool by_ids = chosen.ids.defined() && !chosen.selected.defined();
+  const at::Tensor picked = by_ids ? at::Tensor() : selection(chosen, pi);  // [n, E]
+  gate.counts = by_ids ? count_chosen(chosen.ids, rows.mask, pi) : real_rows(picked, rows).sum(0);
   gate.rows = rows.mask.defined() ? rows.mask.sum()
                                   : at::full({}, static_cast<double>(pi.size(0)), pi.options().requires_grad(false));
   if (rows.mask.defined()) {
-    gate.sums["counts.all"] = picked.sum(0);
+    gate.sums["counts.all"] = by_ids ? count_chosen(chosen.ids, {}, pi) : picked.sum(0);
     gate.sums["rows.all"] = at::full({}, static_cast<double>(pi.size(0)), pi.options().requires_grad(false));
   }
-  const at::Tensor weights = dense_weights(chosen, pi.size(1));
+  const auto weights = [&] { return dense_weights(chosen, pi.size(1)); };
   if (chosen.load.defined()) {
-    add("balance", "importance", weights);
+    add("balance", "importance", weights());
     add("balance", "load", chosen.load);
   } else {
     add("balance", "probability", chosen.averaged.defined() ? chosen.averaged : pi);
     if (chosen.shares.defined()) add("balance", "shares", chosen.shares);
   }
-  add("importance", "importance", weights);
+  if (recorder.wants("importance") || recorder.wants("importance.all")) add("importance", "importance", weights());
   if (recorder.wants("z") || recorder.wants("z.all")) {
     const at::Tensor z = at::logsumexp(logits, {-1}).square();  // [n] or [n, N]
     add("z", "z", z.dim() == 2 ? z.mean(1) : z);

@@ -14,14 +14,6 @@
 
 namespace morex::adapters {
 
-struct Top {
-  at::Tensor ids, values;  // [n, k], int64 and the dtype of the values, in descending order
-};
-
-// The k largest of each row of values [n, E]; the lower index first where values are equal (torch's topk leaves that
-// open). Grad: values.
-Top stable_top(const at::Tensor& values, int64_t k);
-
 // What a choice sees of n rows.
 struct FlatInput {
   at::Tensor pi;                // [n, E] probabilities
@@ -68,6 +60,9 @@ struct MakeChoice {
 // logit_temperature, jitter_noise).
 // Throws Error(kConfig) for others.
 JsonReader read_flat_options(const Json& options, const std::vector<std::string>& keys);
+
+// How many of ids [n, k] name each expert, [E] in the dtype of like [n, E]; with a mask [n], 1 for rows that count.
+at::Tensor count_chosen(const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& like);
 
 // [n, E] weights over all experts, zero where not chosen.
 at::Tensor dense_weights(const Chosen& chosen, int64_t experts);

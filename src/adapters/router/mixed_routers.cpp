@@ -8,6 +8,8 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "base/strings.h"
+#include "ops/softmax_mixture.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -66,21 +68,20 @@ at::Tensor main_weights(const at::Tensor& v, int64_t rows, const MixtureOptions&
                                    : at::full({rows, options.routers}, 1.0 / static_cast<double>(options.routers),
                                               like.requires_grad(false));
   if (options.main_top_n == options.routers) return p;
-  const Top top = stable_top(p, options.main_top_n);
-  return at::zeros_like(p).scatter(1, top.ids, top.values / top.values.sum(1, true));
+  const ops::TopK top = ops::top_k(p, options.main_top_n, /*shares=*/true);
+  return at::zeros_like(p).scatter(1, top.ids, top.values);
 }
 
 Mixed mix_routers(const at::Tensor& logits, const at::Tensor& p, const MixtureOptions& options,
                   const std::function<Chosen(const at::Tensor&)>& choose) {
   using Select = MixtureOptions::Select;
-  const at::Tensor weights = p.unsqueeze(2);       // [n, N, 1]
-  const at::Tensor each = at::softmax(logits, 2);  // [n, N, E]
   Mixed mixed;
-  mixed.pi = options.logit ? at::softmax((weights * logits).sum(1), 1) : (weights * each).sum(1);
+  mixed.pi = options.logit ? at::softmax((p.unsqueeze(2) * logits).sum(1), 1) : ops::softmax_mixture(logits, p);
   if (options.select == Select::kMixThenTopK) {
     mixed.chosen = choose(mixed.pi);
     return mixed;
   }
+  const at::Tensor each = at::softmax(logits, 2);  // [n, N, E]
   std::vector<Chosen> parts;
   for (int64_t n = 0; n < options.routers; ++n) {
     parts.push_back(choose(each.select(1, n)));

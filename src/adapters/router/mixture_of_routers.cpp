@@ -1,7 +1,6 @@
 // Mixture of Routers around a flat router: logits of N sub-routers and of the main router are rows of one product; the
 // wrapped router's choice, with its own rows, is made once on the mixture. Router parameters: N·E·d + N·d (learned).
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/stack.h>
 
 #include "adapters/router/flat_router.h"
 #include "adapters/router/mixed_routers.h"
@@ -57,12 +56,9 @@ class MixtureOfRouters : public Router {
 Gates MixtureOfRouters::route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
                               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const {
   const int64_t tokens = u.size(0), routers = options_.routers;
-  std::vector<at::Tensor> each;
-  for (int64_t n = 0; n < routers; ++n) {
-    const at::Tensor tempered = softening_.temperature.divide(u.narrow(1, n * experts_, experts_), rows.ctx);
-    each.push_back(prior.before_choice(tempered, 0, prior_own, rows));
-  }
-  const at::Tensor logits = at::stack(each, 1);  // [T, N, E]
+  const at::Tensor tempered = softening_.temperature.divide(u.narrow(1, 0, sub_rows()), rows.ctx);
+  const at::Tensor logits = prior.before_choice(tempered.reshape({tokens * routers, experts_}), 0, prior_own, rows)
+                                .view({tokens, routers, experts_});
   const at::Tensor v = options_.learned ? u.narrow(1, sub_rows(), routers) : at::Tensor();
   const at::Tensor p = main_weights(v, tokens, options_, u.options());  // [T, N]
 

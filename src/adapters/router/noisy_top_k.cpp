@@ -17,6 +17,7 @@
 #include "adapters/router/gate_noise.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -35,13 +36,13 @@ class NoisyTopK : public FlatChoice {
     const at::Tensor clean = at::log(at::clamp_min(input.pi, 1e-30));  // [n, E]
     const int64_t experts = clean.size(1);
     if (!rows.ctx.training()) {
-      const Top top = stable_top(clean, k_);
+      const ops::TopK top = ops::top_k(clean, k_);
       return taken(top, at::zeros_like(clean.detach()).scatter(1, top.ids, 1.0));
     }
     const at::Tensor scale = at::softplus(input.u) + 0.01;
     const at::Tensor z = clean + gate_noise(clean, 0, 1, rows) * scale;
-    if (k_ == experts) return taken(stable_top(z, k_), at::ones_like(clean.detach()));
-    const Top ranked = stable_top(z, k_ + 1);
+    if (k_ == experts) return taken(ops::top_k(z, k_), at::ones_like(clean.detach()));
+    const ops::TopK ranked = ops::top_k(z, k_ + 1);
     // The value to beat: the best of the others.
     const at::Tensor inside = ranked.values.narrow(1, k_, 1), outside = ranked.values.narrow(1, k_ - 1, 1);
     const at::Tensor bound = at::where(z > inside, inside, outside);
@@ -51,7 +52,7 @@ class NoisyTopK : public FlatChoice {
 
  private:
   // `load` [n, E]: the chance of each expert to be chosen.
-  Chosen taken(const Top& top, const at::Tensor& load) const {
+  Chosen taken(const ops::TopK& top, const at::Tensor& load) const {
     Chosen chosen;
     chosen.ids = top.ids.contiguous();
     chosen.weights = at::softmax(top.values, 1);

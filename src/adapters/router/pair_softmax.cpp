@@ -10,6 +10,7 @@
 #include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -23,7 +24,7 @@ class KeepLargest : public FlatChoice {
     Chosen chosen;
     chosen.weights = input.pi;  // [n, E]
     if (!all_) {
-      chosen.selected = at::zeros_like(input.pi.detach()).scatter_(1, stable_top(input.pi, k_).ids, 1.0);
+      chosen.selected = at::zeros_like(input.pi.detach()).scatter_(1, ops::top_k(input.pi, k_).ids, 1.0);
       chosen.weights = input.pi * chosen.selected;
     }
     chosen.details.emplace_back("p", input.pi);

@@ -11,6 +11,7 @@
 
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -23,7 +24,7 @@ class SwitchExpert : public FlatChoice {
   bool sums_to_one() const override { return false; }
 
   Chosen choose(const FlatInput& input, const TokenRows& rows) const override {
-    const Top top = stable_top(input.pi, 1);
+    const ops::TopK top = ops::top_k(input.pi, 1);
     const int64_t experts = input.pi.size(1);
     Chosen chosen;
     chosen.ids = top.ids;

@@ -1,5 +1,6 @@
 // The k most probable experts, their probabilities divided by their sum (MoLA, arXiv 2402.08562; MixLoRA).
-#include <ATen/TensorOperators.h>
+#include "ops/top_k.h"
+
 #include <ATen/core/Tensor.h>
 
 #include "adapters/router/table.h"
@@ -17,10 +18,10 @@ class TopKExperts : public FlatChoice {
 
   bool sums_to_one() const override { return sums_to_one_; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
-    const Top top = stable_top(input.pi, k_);
+    const ops::TopK top = ops::top_k(input.pi, k_, renormalise_);
     Chosen chosen;
     chosen.ids = top.ids;
-    chosen.weights = renormalise_ ? top.values / top.values.sum(1, true) : top.values;  // [n, k]
+    chosen.weights = top.values;  // [n, k]
     return chosen;
   }
 

@@ -12,6 +12,7 @@
 
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -23,7 +24,7 @@ class TopPExperts : public FlatChoice {
   bool sums_to_one() const override { return false; }
   Chosen choose(const FlatInput& input, const TokenRows&) const override {
     const at::Tensor weights = temperature_ > 0.0 ? input.pi / temperature_ : input.pi;  // [n, E]
-    const Top sorted = stable_top(weights.detach(), weights.size(1));
+    const ops::TopK sorted = ops::top_k(weights.detach(), weights.size(1));
     // The mass of the experts before decides; the first is always kept.
     at::Tensor kept = at::roll(at::le(at::cumsum(sorted.values, 1), top_p_), 1, 1);
     kept.select(1, 0).fill_(true);

@@ -18,6 +18,7 @@
 #include "adapters/router/flat_choice.h"
 #include "adapters/router/gate_noise.h"
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
@@ -31,30 +32,29 @@ at::Tensor masked(const at::Tensor& values, const at::Tensor& mask) {
   return mask.defined() ? values * mask.unsqueeze(1) : values;
 }
 
-void report(const TreeGateInput& input, const Top& chosen, const at::Tensor& mask,
+void report(const TreeGateInput& input, const ops::TopK& chosen, const at::Tensor& mask,
             std::map<std::string, at::Tensor> sums, const TokenRows& rows) {
   const at::Tensor& logits = input.logits;
-  const at::Tensor ones = masked(at::ones_like(chosen.values.detach()), mask);
   nn::GateReport gate;
   gate.level = input.level;
   gate.sums = std::move(sums);
-  gate.counts = at::zeros({logits.size(1)}, ones.options()).index_add(0, chosen.ids.flatten(), ones.flatten());
-  gate.rows = mask.defined() ? mask.sum() : at::full({}, static_cast<double>(logits.size(0)), ones.options());
+  gate.counts = count_chosen(chosen.ids, mask, logits);
+  gate.rows = mask.defined() ? mask.sum()
+                             : at::full({}, static_cast<double>(logits.size(0)), logits.options().requires_grad(false));
   rows.recorder->gates.push_back(std::move(gate));
 }
 
 LevelGates choose_switch(const TreeGateInput& input, int64_t tokens, const TokenRows& rows) {
   const int64_t parents = input.logits.size(0) / std::max<int64_t>(tokens, 1);
   const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
-  const Top chosen = stable_top(pi, input.active);
-  const at::Tensor weights = input.active > 1 ? chosen.values / chosen.values.sum(1, true) : chosen.values;
+  const ops::TopK chosen = ops::top_k(pi, input.active, /*shares=*/input.active > 1);
   record_distribution(input.reported.defined() ? input.reported : pi, input.level, rows);
   if (rows.recorder != nullptr) {
     const at::Tensor mask = row_mask(rows, parents);
     report(input, chosen, mask, {{"probability", masked(input.reported.defined() ? input.reported : pi, mask).sum(0)}},
            rows);
   }
-  return {chosen.ids.view({tokens, parents, input.active}), weights.view({tokens, parents, input.active})};
+  return {chosen.ids.view({tokens, parents, input.active}), chosen.values.view({tokens, parents, input.active})};
 }
 
 at::Tensor normal_cdf(const at::Tensor& x) { return 0.5 * (1.0 + at::erf(x * M_SQRT1_2)); }
@@ -69,8 +69,8 @@ LevelGates choose_noisy(const TreeGateInput& input, int64_t tokens, const TokenR
       f, input.logits.size(1));
   const at::Tensor z =
       training ? input.logits + gate_noise(input.logits, input.level, parents, rows) * input.noise_scale : input.logits;
-  const Top ranked = stable_top(z, training ? f + 1 : f);
-  const Top chosen{ranked.ids.narrow(1, 0, f).contiguous(), ranked.values.narrow(1, 0, f)};
+  const ops::TopK ranked = ops::top_k(z, training ? f + 1 : f);
+  const ops::TopK chosen{ranked.ids.narrow(1, 0, f).contiguous(), ranked.values.narrow(1, 0, f)};
   // DEVIATION: the official code takes this softmax in float32 even in a float64 run.
   const at::Tensor alone = input.logarithms ? at::exp(chosen.values) : chosen.values;
   const at::Tensor weights = f > 1 ? at::softmax(chosen.values, 1) : alone;  // [R, f]

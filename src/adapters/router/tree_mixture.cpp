@@ -6,16 +6,17 @@
 #include <ATen/ops/log.h>
 
 #include "base/error.h"
+#include "ops/top_k.h"
 
 namespace morex::adapters {
 namespace {
 
 // The switch gate as a choice: the f largest, divided by their sum where f > 1.
 Chosen switch_choice(const at::Tensor& pi, int64_t active) {
-  const Top top = stable_top(pi, active);
+  const ops::TopK top = ops::top_k(pi, active, /*shares=*/active > 1);
   Chosen chosen;
   chosen.ids = top.ids;
-  chosen.weights = active > 1 ? top.values / top.values.sum(1, true) : top.values;
+  chosen.weights = top.values;
   return chosen;
 }
 

@@ -1,0 +1,88 @@
+// top_k and softmax_mixture.
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
+#include <gtest/gtest.h>
+
+#include <limits>
+
+#include "ops/softmax_mixture.h"
+#include "ops/softmax_mixture_reference.h"
+#include "ops/top_k.h"
+#include "ops/top_k_reference.h"
+#include "unit/ops/compare.h"
+
+namespace morex::test {
+namespace {
+
+const std::vector<int64_t> kRows = {0, 1, 7, 64, 4099};
+const std::vector<at::ScalarType> kDtypes = {at::kDouble, at::kFloat};
+
+TEST(TopK, MatchesReference) {
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t rows : kRows) {
+        for (const int64_t k : {1, 3, 8}) {
+          for (const bool shares : {false, true}) {
+            SCOPED_TRACE("rows " + std::to_string(rows) + " k " + std::to_string(k));
+            const OpFunction op = [&](const auto& in) { return ops::top_k(in[0], k, shares).values; };
+            const OpFunction reference = [&](const auto& in) { return ops::reference::top_k(in[0], k, shares).values; };
+            compare_with_reference(op, reference, {{random_tensor({rows, 8}, 1).abs_()}}, dtype, layout);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(TopK, LowerIndexFirstAmongEqualsAndNanLargest) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor values = at::tensor({1.0, 2.0, 2.0, 0.0, 5.0, 5.0, 5.0, 5.0, 1.0, nan, 3.0, nan}).view({3, 4});
+  const at::Tensor ids = ops::top_k(values, 3).ids;
+  EXPECT_TRUE(at::equal(ids, at::tensor({1, 2, 0, 0, 1, 2, 1, 3, 2}, at::kLong).view({3, 3})));
+  EXPECT_TRUE(at::equal(ids, ops::reference::top_k(values, 3, false).ids));
+}
+
+TEST(TopK, GradientsMatchCentralDifferences) {
+  for (const bool shares : {false, true})
+    check_gradients([&](const auto& in) { return ops::top_k(in[0], 2, shares).values; },
+                    {random_tensor({5, 4}, 1).abs_()});
+}
+
+TEST(SoftmaxMixture, MatchesReference) {
+  const OpFunction op = [](const auto& in) { return ops::softmax_mixture(in[0], in[1]); };
+  const OpFunction reference = [](const auto& in) { return ops::reference::softmax_mixture(in[0], in[1]); };
+  for (const at::ScalarType dtype : kDtypes) {
+    for (const Layout layout : all_layouts()) {
+      for (const int64_t rows : kRows) {
+        for (const int64_t routers : {1, 2, 5}) {
+          SCOPED_TRACE("rows " + std::to_string(rows) + " routers " + std::to_string(routers));
+          compare_with_reference(op, reference,
+                                 {{random_tensor({rows, routers, 6}, 1, 3.0)}, {random_tensor({rows, routers}, 2)}},
+                                 dtype, layout);
+        }
+      }
+    }
+  }
+}
+
+// The logits of all routers are columns of one product, between others.
+TEST(SoftmaxMixture, ReadsColumnsOfAWiderMatrix) {
+  const at::Tensor wide = random_tensor({33, 15}, 1);
+  const at::Tensor logits = wide.narrow(1, 2, 12).view({33, 3, 4}), p = random_tensor({33, 3}, 2);
+  EXPECT_TRUE(at::equal(ops::softmax_mixture(logits, p), ops::softmax_mixture(logits.contiguous(), p)));
+}
+
+TEST(SoftmaxMixture, StaysFiniteForLargeLogits) {
+  const at::Tensor logits = at::tensor({1e4, -1e4, 0.0, 1e30, -1e30, 0.0}, at::kFloat).view({1, 2, 3});
+  const at::Tensor pi = ops::softmax_mixture(logits, at::tensor({0.25, 0.75}, at::kFloat).view({1, 2}));
+  EXPECT_TRUE(at::equal(pi, at::tensor({1.0, 0.0, 0.0}, at::kFloat).view({1, 3})));
+}
+
+TEST(SoftmaxMixture, GradientsMatchCentralDifferences) {
+  check_gradients([](const auto& in) { return ops::softmax_mixture(in[0], in[1]); },
+                  {random_tensor({4, 2, 3}, 1), random_tensor({4, 2}, 2)});
+}
+
+}  // namespace
+}  // namespace morex::test
