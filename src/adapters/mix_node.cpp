@@ -96,7 +96,8 @@ ops::Tensors mix_backward(const ops::BackwardPass& pass, const MixBody& body, si
 }  // namespace
 
 MixResult run_mix(std::shared_ptr<const MixBody> body, const std::vector<at::Tensor>& rows,
-                  const std::vector<at::Tensor>& shared, int64_t chunk) {
+                  const std::vector<at::Tensor>& shared, int64_t chunk, bool keep) {
+  if (keep) return run_chunks(*body, rows, shared, chunk);
   ops::Tensors inputs(rows.begin(), rows.end());
   inputs.insert(inputs.end(), shared.begin(), shared.end());
   ops::AutogradNode node("mix", inputs);

@@ -14,6 +14,20 @@
 
 namespace morex::adapters {
 
+std::optional<ops::TreeActivation> SmallActivation::in_trees() const {
+  switch (kind) {
+    case Kind::kIdentity:
+      return ops::TreeActivation::kIdentity;
+    case Kind::kTanh:
+      return ops::TreeActivation::kTanh;
+    case Kind::kRelu:
+      return ops::TreeActivation::kRelu;
+    case Kind::kPrelu:
+      return {};
+  }
+  MOREX_ASSERT(false);
+}
+
 at::Tensor SmallActivation::operator()(const at::Tensor& x, const at::Tensor& slope) const {
   switch (kind) {
     case Kind::kIdentity:

@@ -2,7 +2,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string>
+
+#include "ops/tree_activation.h"
 
 namespace morex::adapters {
 
@@ -12,6 +15,7 @@ struct SmallActivation {
   double start = 0.25;  // kPrelu: the slope's first value
 
   bool has_slope() const { return kind == Kind::kPrelu; }
+  std::optional<ops::TreeActivation> in_trees() const;  // its name in ops/tree_level.h and ops/tree_scores.h, if any
   // Any shape and dtype; `slope` [1] for kPrelu: max(x, 0) + slope·min(x, 0), whose derivative at 0 is 1 + slope.
   at::Tensor operator()(const at::Tensor& x, const at::Tensor& slope) const;
 };

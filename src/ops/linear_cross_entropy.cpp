@@ -39,14 +39,6 @@ at::Tensor supervised_rows(const at::Tensor& targets, int64_t classes) {
   return rows;
 }
 
-template <typename From, typename To>
-void convert_row(const From* from, To* to, int64_t n) {
-  in_vectors([&]() __attribute__((always_inline)) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) to[i] = narrow<To>(widen(from[i]));
-  });
-}
-
 // Replaces one row of logits by softmax - onehot; returns its loss.
 float softmax_row(float* x, int64_t classes, int64_t target) {
   const float own = x[target], top = row_max(x, classes);
@@ -76,9 +68,9 @@ void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const a
       std::vector<Wide<scalar_t>> work(static_cast<size_t>(classes));
       for (int64_t n = begin; n < end; ++n) {
         scalar_t* row = stored + n * stride;
-        convert_row(row, work.data(), classes);
+        in_vectors([&]() __attribute__((always_inline)) { convert_row(row, work.data(), classes); });
         loss[n] = static_cast<double>(softmax_row(work.data(), classes, target[n]));
-        if (gradient) convert_row(work.data(), row, classes);
+        if (gradient) in_vectors([&]() __attribute__((always_inline)) { convert_row(work.data(), row, classes); });
       }
     });
   });

@@ -8,14 +8,18 @@
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
+#include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/gemm.h"
+#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
 
-// Rows of bfloat16 x that are widened at a time: [1024, 4096] float32 are 16 MiB.
-constexpr int64_t kWidenedRows = 1024;
+// Elements of bfloat16 x that are widened at a time: 1 MiB in float32 stays in a core's cache until the product reads
+// it.
+constexpr int64_t kWidenedElements = int64_t{1} << 18;
 
 at::ScalarType type_of(const at::Tensor& t) { return t.defined() ? t.scalar_type() : at::ScalarType::Undefined; }
 
@@ -24,17 +28,46 @@ at::Tensor bias_gradient(const BackwardPass& pass, size_t index, at::ScalarType 
   return pass.wants(index) ? pass.grads[0].sum(0, false, type) : at::Tensor();
 }
 
-// Calls f(first row, x's rows in the wide type).
+// to = from, row by row; one of them bfloat16, the other float32.
+template <typename To, typename From>
+void convert_rows(const at::Tensor& from, const at::Tensor& to) {
+  const int64_t d = from.size(1), from_stride = from.stride(0), to_stride = to.stride(0);
+  const From* source = from.const_data_ptr<From>();
+  To* target = to.mutable_data_ptr<To>();
+  for_chunks(from.size(0), rows_per_chunk(d), [&](int64_t begin, int64_t end) {
+    in_vectors([&]() __attribute__((always_inline)) {
+      for (int64_t t = begin; t < end; ++t) convert_row(source + t * from_stride, target + t * to_stride, d);
+    });
+  });
+}
+
+// Calls f(first row, number of rows) for parts of x [T, d] of kWidenedElements, for all of x where it is wide already.
 template <typename F>
-void for_widened_rows(const at::Tensor& x, F&& f) {
+void for_widened_parts(const at::Tensor& x, F&& f) {
+  const int64_t total = x.size(0);
+  const bool wide = x.scalar_type() == wide_type(x.scalar_type());
+  const int64_t part = wide ? std::max<int64_t>(1, total) : std::max<int64_t>(1, kWidenedElements / x.size(1));
+  for (int64_t row = 0; row < total; row += part) f(row, std::min(part, total - row));
+}
+
+// Rows of x in the wide type.
+at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
+  const at::Tensor rows = with_dense_rows(x.detach().narrow(0, row, count));
   const at::ScalarType wide = wide_type(x.scalar_type());
-  if (x.scalar_type() == wide) {
-    f(0, x);
-    return;
-  }
-  for (int64_t row = 0; row < x.size(0); row += kWidenedRows) {
-    f(row, x.narrow(0, row, std::min(kWidenedRows, x.size(0) - row)).to(wide));
-  }
+  if (x.scalar_type() == wide || !x.is_cpu()) return rows.to(wide);
+  const at::Tensor out = at::empty({count, x.size(1)}, rows.options().dtype(wide));
+  convert_rows<float, c10::BFloat16>(rows, out);
+  return out;
+}
+
+// The product dh·ag [T, d] in x's type, formed in the wide one.
+at::Tensor narrowed_product(const at::Tensor& dh, const at::Tensor& ag, const at::Tensor& x) {
+  if (x.scalar_type() == dh.scalar_type() || !x.is_cpu()) return matmul_nn(dh, ag).to(x.scalar_type());
+  const at::Tensor dx = at::empty(x.sizes(), x.options().requires_grad(false));
+  for_widened_parts(x, [&](int64_t row, int64_t count) {
+    convert_rows<c10::BFloat16, float>(matmul_nn(dh.narrow(0, row, count), ag), dx.narrow(0, row, count));
+  });
+  return dx;
 }
 
 }  // namespace
@@ -62,19 +95,17 @@ at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor
   const at::ScalarType wide = wide_type(x.scalar_type());
   const at::Tensor a = ag.detach().to(wide);
   at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));  // [T, R]
-  for_widened_rows(x.detach(), [&](int64_t row, const at::Tensor& rows) {
-    h.narrow(0, row, rows.size(0)).copy_(matmul_nt(rows, a));
-  });
+  for_widened_parts(
+      x, [&](int64_t row, int64_t count) { h.narrow(0, row, count).copy_(matmul_nt(widened(x, row, count), a)); });
   if (bias.defined()) h.add_(bias.detach());
   return node.record(h, {x, ag}, [bias_type = type_of(bias)](const BackwardPass& pass) -> Tensors {
     const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
     at::Tensor dx, dag;
-    if (pass.wants(0)) dx = matmul_nn(dh, ag.to(dh.scalar_type())).to(x.scalar_type());  // [T, d]
+    if (pass.wants(0)) dx = narrowed_product(dh.contiguous(), ag.detach().to(dh.scalar_type()), x);  // [T, d]
     if (pass.wants(1)) {
       at::Tensor sum = at::zeros(ag.sizes(), dh.options());  // [R, d]
-      for_widened_rows(x.detach(), [&](int64_t row, const at::Tensor& rows) {
-        add_matmul_tn(sum, dh.narrow(0, row, rows.size(0)), rows);
-      });
+      for_widened_parts(
+          x, [&](int64_t row, int64_t count) { add_matmul_tn(sum, dh.narrow(0, row, count), widened(x, row, count)); });
       dag = sum.to(ag.scalar_type());
     }
     return {dx, dag, bias_gradient(pass, 2, bias_type)};

@@ -9,63 +9,15 @@
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
-
 #include "base/error.h"
 #include "ops/autograd_node.h"
-#include "ops/chunks.h"
 #include "ops/dense_rows.h"
-#include "ops/exponential.h"
 #include "ops/gemm.h"
-#include "ops/vector_loops.h"
+#include "ops/token_pieces.h"
+#include "ops/tree_activation.h"
 
 namespace morex::ops {
 namespace {
-
-constexpr int64_t kPieceTokens = 64;
-
-// A function and its slope as a function of its value.
-struct Identity {
-  template <typename T>
-  [[gnu::always_inline]] T value(T x) const {
-    return x;
-  }
-  template <typename T>
-  [[gnu::always_inline]] T slope(T) const {
-    return T(1);
-  }
-};
-struct Tanh {
-  [[gnu::always_inline]] float value(float x) const { return hyperbolic_tangent(x); }
-  double value(double x) const { return std::tanh(x); }
-  template <typename T>
-  [[gnu::always_inline]] T slope(T y) const {
-    return T(1) - y * y;
-  }
-};
-struct Relu {
-  template <typename T>
-  [[gnu::always_inline]] T value(T x) const {
-    return x > T(0) ? x : T(0);
-  }
-  template <typename T>
-  [[gnu::always_inline]] T slope(T y) const {
-    return y > T(0) ? T(1) : T(0);
-  }
-};
-
-template <typename F>
-void with_activation(TreeActivation activation, const F& f) {
-  switch (activation) {
-    case TreeActivation::kIdentity:
-      return f(Identity{});
-    case TreeActivation::kTanh:
-      return f(Tanh{});
-    case TreeActivation::kRelu:
-      return f(Relu{});
-  }
-  MOREX_ASSERT(false);
-}
 
 struct Sizes {
   int64_t tokens, nodes, fan;  // nodes: P·f of one token
@@ -172,13 +124,6 @@ struct Loops {
   }
 };
 
-// Calls f(begin, end) in vectors for pieces of tokens.
-template <typename F>
-void for_pieces(int64_t tokens, const F& f) {
-  for_chunks(tokens, kPieceTokens,
-             [&](int64_t begin, int64_t end) { in_vectors([&]() __attribute__((always_inline)) { f(begin, end); }); });
-}
-
 template <typename T, typename Act>
 Loops<T, Act> make_loops(const Act& act, const Sizes& size, const at::Tensor& h, const at::Tensor& alpha,
                          const at::Tensor& ids, const at::Tensor& bt) {
@@ -199,7 +144,7 @@ Tensors backward_of(const BackwardPass& pass, double scale, TreeActivation activ
   const at::Tensor &below = pass.saved[5], &w = pass.saved[6], y = pass.saved[7].detach();
   const at::Tensor dx = pass.grads[0].contiguous();
   const Sizes size = sizes_of(alpha, b);
-  const int64_t pieces = (size.tokens + kPieceTokens - 1) / kPieceTokens, rows = size.experts * size.rank;
+  const int64_t pieces = token_pieces(size.tokens), rows = size.experts * size.rank;
   const at::TensorOptions like = h.options().requires_grad(false);
   const at::Tensor bt = scaled_transpose(b, scale);            // [s, r, d']
   const at::Tensor dv = at::empty(y.sizes(), like);            // [T·P·f, d']

@@ -2,9 +2,9 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-namespace morex::ops {
+#include "ops/tree_activation.h"
 
-enum class TreeActivation { kIdentity, kTanh, kRelu };
+namespace morex::ops {
 
 // T tokens, P parents a token, f chosen children a parent, s experts of rank r; messages of width d arrive, of width d'
 // leave.

@@ -74,4 +74,11 @@ template <typename T, typename A>
   }
 }
 
+// y[i] = x[i] in y's type.
+template <typename From, typename To>
+[[gnu::always_inline]] inline void convert_row(const From* x, To* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(x[i]));
+}
+
 }  // namespace morex::ops

@@ -11,6 +11,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/addmm.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/eq.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/mm.h>
@@ -27,6 +28,7 @@
 #include "adapters/router/tree_mixture.h"
 #include "adapters/small_activation.h"
 #include "base/strings.h"
+#include "ops/tree_scores.h"
 
 namespace morex::adapters {
 namespace {
@@ -90,9 +92,28 @@ class TreeKeys : public Router {
     tensors_.push_back(std::move(spec));
     return tensors_.size() - 1;
   }
-  // rows·γ for every node that parents level l: `weight` [n, g_l] applied to [h ; ancestor keys] -> [T, P, n].
-  at::Tensor over_path(const at::Tensor& h, const at::Tensor& weight, size_t l, const std::vector<at::Tensor>& picks,
-                       const std::vector<at::Tensor>& keys) const;
+  // What the walk down to a level has left behind.
+  struct Walk {
+    std::vector<at::Tensor> keys;   // by level
+    std::vector<at::Tensor> picks;  // by level, one-hot [T, P, f, s] of the chosen experts; undefined: dense
+    // Of fused(): [T·P, levels above] rows in the stacked tables of those levels; undefined at the top.
+    at::Tensor path;
+    int64_t table_rows = 0;
+
+    // Goes one level down through the chosen ids [T, P, f] of `experts`.
+    void step(const at::Tensor& ids, int64_t experts);
+  };
+  // weight·γ for every node that parents level l: `weight` [n, g_l] applied to [h ; ancestor keys] -> [T, P, n].
+  at::Tensor over_path(const at::Tensor& h, const at::Tensor& weight, size_t l, const Walk& walk) const;
+  // K·V1ᵀ of every level above l, topmost first, for V1 = `weight` [n, g_l].
+  std::vector<at::Tensor> key_tables(const at::Tensor& weight, size_t l, const Walk& walk) const;
+  // [T·P, s] of one network.
+  at::Tensor scores(const at::Tensor& h, const Network& network, size_t l, const std::vector<at::Tensor>& own,
+                    const Walk& walk) const;
+  // Whether one pass makes the scores of sparse levels.
+  bool fused(const at::Tensor& h) const { return h.is_cpu() && gate_ == TreeGate::kSwitch && phi_.in_trees(); }
+  // Whether something beside the scores reads the path.
+  bool reads_picks() const { return gate_ == TreeGate::kNoisyTopK || (mixture_ && mixture_->learned); }
 
   GateShape shape_;
   TreeGate gate_;
@@ -136,18 +157,54 @@ void TreeKeys::add_level(size_t l) {
   levels_.push_back(level);
 }
 
-at::Tensor TreeKeys::over_path(const at::Tensor& h, const at::Tensor& weight, size_t l,
-                               const std::vector<at::Tensor>& picks, const std::vector<at::Tensor>& keys) const {
-  const int64_t n = weight.size(0);
-  at::Tensor sum = at::mm(h, weight.narrow(1, 0, summary_).t()).unsqueeze(1);  // [T, 1, n]
+std::vector<at::Tensor> TreeKeys::key_tables(const at::Tensor& weight, size_t l, const Walk& walk) const {
+  std::vector<at::Tensor> tables;
   int64_t column = summary_;
   for (size_t above = widths_.size() - 1; above > l; --above) {
-    const at::Tensor table = at::mm(keys[above], weight.narrow(1, column, widths_[above]).t());  // [s, n]
+    tables.push_back(at::mm(walk.keys[above], weight.narrow(1, column, widths_[above]).t()));  // [s, n]
     column += widths_[above];
-    const at::Tensor chosen = picks[above].defined() ? at::matmul(picks[above], table) : table;  // [T, P, f, n], [s, n]
+  }
+  return tables;
+}
+
+at::Tensor TreeKeys::over_path(const at::Tensor& h, const at::Tensor& weight, size_t l, const Walk& walk) const {
+  const int64_t n = weight.size(0);
+  at::Tensor sum = at::mm(h, weight.narrow(1, 0, summary_).t()).unsqueeze(1);  // [T, 1, n]
+  size_t above = widths_.size();
+  for (const at::Tensor& table : key_tables(weight, l, walk)) {
+    const at::Tensor& picks = walk.picks[--above];
+    const at::Tensor chosen = picks.defined() ? at::matmul(picks, table) : table;  // [T, P, f, n], [s, n]
     sum = (sum.unsqueeze(2) + chosen).reshape({h.size(0), -1, n});
   }
   return sum;
+}
+
+void TreeKeys::Walk::step(const at::Tensor& ids, int64_t experts) {
+  const at::Tensor below = ids.reshape({-1, 1});  // [T·P·f, 1]
+  path = path.defined() ? at::cat({path.repeat_interleave(ids.size(2), 0), below + table_rows}, 1) : below;
+  table_rows += experts;
+}
+
+at::Tensor TreeKeys::scores(const at::Tensor& h, const Network& network, size_t l, const std::vector<at::Tensor>& own,
+                            const Walk& walk) const {
+  const at::Tensor &v1 = own[network.v1], &c1 = own[network.c1], &v2 = own[network.v2], &c2 = own[network.c2];
+  const at::Tensor& keys = walk.keys[l];
+  if (fused(h)) {
+    const std::vector<at::Tensor> tables = key_tables(v1, l, walk);
+    ops::TreeScoresInput input;
+    input.base = at::mm(h, v1.narrow(1, 0, summary_).t());  // [T, m]
+    if (!tables.empty()) input.table = tables.size() == 1 ? tables[0] : at::cat(tables, 0);
+    input.path = walk.path;
+    input.bias = c1;
+    input.keys = at::mm(keys, v2);
+    input.shift = at::mv(keys, c2);
+    return ops::tree_scores(input, *phi_.in_trees());
+  }
+  const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
+  const at::Tensor flat = phi_(over_path(h, v1, l, walk) + c1, slope).reshape({-1, widths_[l]});  // [T·P, m]
+  // Where the query has no length of its own, K·V2 is formed once, not the query of every node.
+  return gate_ == TreeGate::kNoisyTopK ? at::mm(unit_rows(at::addmm(c2, flat, v2.t())), keys.t())
+                                       : at::addmm(at::mv(keys, c2), flat, at::mm(keys, v2).t());
 }
 
 Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, const Prior& prior,
@@ -156,41 +213,33 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
   const int64_t tokens = h.size(0);
   Gates gates;
   gates.levels.resize(levels_.size());
-  std::vector<at::Tensor> picks(levels_.size()), keys(levels_.size());  // one-hot [T, P, f, s]; undefined: dense
-  std::vector<int64_t> path{tokens};
+  Walk walk;
+  walk.keys.resize(levels_.size());
+  walk.picks.resize(levels_.size());
+  std::vector<int64_t> nodes{tokens};
   for (size_t l = levels_.size(); l-- > 0;) {
     const Level& level = levels_[l];
     TreeGateInput input;
     input.kind = gate_;
     input.active = shape_.levels[l].active;
     input.level = static_cast<int64_t>(l);
-    keys[l] = gate_ == TreeGate::kNoisyTopK ? unit_rows(own[level.keys]) : own[level.keys];
-    std::vector<at::Tensor> scores;  // [T·P, s] of each network
-    for (const Network& network : level.networks) {
-      const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
-      const at::Tensor hidden = phi_(over_path(h, own[network.v1], l, picks, keys) + own[network.c1], slope);
-      const at::Tensor flat = hidden.reshape({-1, widths_[l]});  // [T·P, m]
-      const at::Tensor &v2 = own[network.v2], &c2 = own[network.c2];
-      // Where the query has no length of its own, K·V2 is formed once, not the query of every node.
-      const at::Tensor score = gate_ == TreeGate::kNoisyTopK
-                                   ? at::mm(unit_rows(at::addmm(c2, flat, v2.t())), keys[l].t())
-                                   : at::addmm(at::mv(keys[l], c2), flat, at::mm(keys[l], v2).t());  // [T·P, s]
-      scores.push_back(softening_.temperature.divide(score, rows.ctx));
-    }
-    input.logits = scores[0];
+    walk.keys[l] = gate_ == TreeGate::kNoisyTopK ? unit_rows(own[level.keys]) : own[level.keys];
+    std::vector<at::Tensor> each;  // [T·P, s] of each network
+    for (const Network& network : level.networks)
+      each.push_back(softening_.temperature.divide(scores(h, network, l, own, walk), rows.ctx));
+    input.logits = each[0];
     at::Tensor p;  // [T·P, N] weights of the sub-routers
     if (mixture_) {
-      const at::Tensor v = level.main < 0
-                               ? at::Tensor()
-                               : over_path(h, own[static_cast<size_t>(level.main)], l, picks, keys).flatten(0, 1);
-      p = main_weights(v, scores[0].size(0), *mixture_, h.options());
-      const at::Tensor each = at::stack(scores, 1);  // [T·P, N, s]
-      mix_tree_logits(each, p, *mixture_, input);
+      const at::Tensor v =
+          level.main < 0 ? at::Tensor() : over_path(h, own[static_cast<size_t>(level.main)], l, walk).flatten(0, 1);
+      p = main_weights(v, each[0].size(0), *mixture_, h.options());
+      const at::Tensor stacked = at::stack(each, 1);  // [T·P, N, s]
+      mix_tree_logits(stacked, p, *mixture_, input);
       if (rows.recorder != nullptr && rows.recorder->keep_details)
-        rows.recorder->details.emplace_back("level" + std::to_string(l) + ".sub", each);
+        rows.recorder->details.emplace_back("level" + std::to_string(l) + ".sub", stacked);
     }
     if (gate_ == TreeGate::kNoisyTopK && rows.ctx.training()) {
-      const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, picks, keys);
+      const at::Tensor spread = over_path(h, own[static_cast<size_t>(level.noise)], l, walk);
       input.noise_scale = at::softplus(spread.flatten(0, 1)) + 0.01;  // [T·P, s]
     }
     input.logits = prior.before_choice(input.logits, input.level, prior_own, rows);
@@ -200,13 +249,16 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
       report_main(p, "level" + std::to_string(l) + ".main", rows);
     const at::Tensor& ids = gates.levels[l].ids;
     const int64_t experts = shape_.levels[l].experts;
-    if (ids.defined() && l > 0)
-      picks[l] = at::eq(ids.unsqueeze(-1), at::arange(experts, ids.options())).to(h.scalar_type());
-    path.push_back(gates.levels[l].weights.size(2));
+    if (ids.defined() && l > 0) {
+      if (fused(h)) walk.step(ids, experts);
+      if (!fused(h) || reads_picks())
+        walk.picks[l] = at::eq(ids.unsqueeze(-1), at::arange(experts, ids.options())).to(h.scalar_type());
+    }
+    nodes.push_back(gates.levels[l].weights.size(2));
     if (rows.recorder != nullptr && rows.recorder->keep_details) {
       const std::string name = "level" + std::to_string(l);
-      if (ids.defined()) rows.recorder->details.emplace_back(name + ".ids", ids.reshape(path));
-      rows.recorder->details.emplace_back(name + ".scores", gates.levels[l].weights.reshape(path));
+      if (ids.defined()) rows.recorder->details.emplace_back(name + ".ids", ids.reshape(nodes));
+      rows.recorder->details.emplace_back(name + ".scores", gates.levels[l].weights.reshape(nodes));
     }
   }
   return gates;

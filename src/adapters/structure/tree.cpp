@@ -120,20 +120,12 @@ void Tree::add_level(const Site& site, size_t l) {
   levels_.push_back(level);
 }
 
-// The activations that ops::tree_level knows.
-std::optional<ops::TreeActivation> fused_activation(const SmallActivation& activation) {
-  if (activation.kind == SmallActivation::Kind::kTanh) return ops::TreeActivation::kTanh;
-  if (activation.kind == SmallActivation::Kind::kRelu) return ops::TreeActivation::kRelu;
-  return {};
-}
-
 at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                      const TokenRows& rows) const {
   const int64_t tokens = h.size(0);
-  const auto fused =
-      h.is_cpu() && options_.position == TreePosition::kAll ? fused_activation(options_.activation) : std::nullopt;
   const bool linear =
       options_.position != TreePosition::kAll || options_.activation.kind == SmallActivation::Kind::kIdentity;
+  const auto fused = h.is_cpu() && !linear ? options_.activation.in_trees() : std::nullopt;
   at::Tensor x;  // [T·F_l, d_l]: one message per node of the level
   for (size_t l = 0; l < levels_.size(); ++l) {
     const Level& level = levels_[l];

@@ -185,17 +185,17 @@ TEST(BankAdapter, Chunks_of_the_middle_do_not_show) {
         const at::Tensor z = at::tanh(at::mm(rows[0], shared[0])) * rows[1];
         return MixResult{z, {z.square().sum(0)}};
       });
-  const auto run = [&](int64_t chunk) {
+  const auto run = [&](int64_t chunk, bool keep) {
     const std::vector<at::Tensor> rows = {numbers({7, 3}).requires_grad_(true), numbers({7, 1}).requires_grad_(true)};
     const std::vector<at::Tensor> shared = {numbers({3, 4}).requires_grad_(true)};
-    const MixResult result = run_mix(body, rows, shared, chunk);
+    const MixResult result = run_mix(body, rows, shared, chunk, keep);
     ((result.z * numbers({7, 4})).sum() + result.sums[0].prod()).backward();
     return std::vector<at::Tensor>{result.z.detach(), result.sums[0].detach(), rows[0].grad(), rows[1].grad(),
                                    shared[0].grad()};
   };
-  const std::vector<at::Tensor> whole = run(100), parts = run(3);
-  for (size_t i = 0; i < whole.size(); ++i) {
-    EXPECT_TRUE(test::near(parts[i], whole[i], 1e-13)) << i;
+  const std::vector<at::Tensor> whole = run(100, false);
+  for (const auto& parts : {run(3, false), run(3, true), run(100, true)}) {
+    for (size_t i = 0; i < whole.size(); ++i) EXPECT_TRUE(test::near(parts[i], whole[i], 1e-13)) << i;
   }
 }
 

@@ -1,4 +1,4 @@
-// tree_level against its plain twin.
+// tree_level and tree_scores against their plain twins.
 #include "ops/tree_level.h"
 
 #include <ATen/TensorOperators.h>
@@ -7,7 +7,8 @@
 #include <gtest/gtest.h>
 
 #include "ops/exponential.h"
-#include "ops/tree_level_reference.h"
+#include "ops/tree_reference.h"
+#include "ops/tree_scores.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/compare.h"
 
@@ -86,6 +87,53 @@ TEST(HyperbolicTangent, IsWithinItsBoundEverywhere) {
   EXPECT_EQ(ops::hyperbolic_tangent(0.0f), 0.0f);
   EXPECT_EQ(ops::hyperbolic_tangent(200.0f), 1.0f);
   EXPECT_TRUE(std::isnan(ops::hyperbolic_tangent(std::nanf(""))));
+}
+
+struct ScoresShape {
+  int64_t tokens, parents, levels, units, experts, table_rows;  // levels 0: the top
+};
+
+std::vector<OpInput> inputs_of(const ScoresShape& s) {
+  std::vector<OpInput> in = {{random_tensor({s.tokens, s.units}, 1)},
+                             {random_tensor({s.units}, 2)},
+                             {random_tensor({s.experts, s.units}, 3)},
+                             {random_tensor({s.experts}, 4)}};
+  if (s.levels > 0) in.push_back({random_tensor({s.table_rows, s.units}, 5)});
+  return in;
+}
+
+ops::TreeScoresInput scores_of(const std::vector<at::Tensor>& in, const at::Tensor& path) {
+  ops::TreeScoresInput input{in[0], {}, {}, in[1], in[2], in[3]};
+  if (in.size() > 4) input.table = in[4], input.path = path;
+  return input;
+}
+
+TEST(TreeScores, MatchesReference) {
+  for (const ScoresShape& s : std::vector<ScoresShape>{
+           {1, 1, 0, 1, 1, 0}, {0, 2, 1, 4, 3, 3}, {65, 1, 0, 32, 4, 0}, {130, 2, 1, 32, 4, 4}, {70, 6, 2, 17, 5, 7}}) {
+    SCOPED_TRACE(s.tokens);
+    const at::Tensor path = (at::arange(s.tokens * s.parents * s.levels, at::kLong) * 7 % 11)
+                                .remainder(std::max<int64_t>(1, s.table_rows))
+                                .view({s.tokens * s.parents, s.levels});
+    for (const ops::TreeActivation activation :
+         {ops::TreeActivation::kIdentity, ops::TreeActivation::kTanh, ops::TreeActivation::kRelu}) {
+      const OpFunction op = [&](const auto& in) { return ops::tree_scores(scores_of(in, path), activation); };
+      const OpFunction reference = [&](const auto& in) {
+        return ops::reference::tree_scores(scores_of(in, path), activation);
+      };
+      for (const at::ScalarType dtype : {at::kDouble, at::kFloat})
+        for (const Layout layout : all_layouts()) compare_with_reference(op, reference, inputs_of(s), dtype, layout);
+    }
+  }
+}
+
+TEST(TreeScores, GradientsMatchCentralDifferences) {
+  const ScoresShape s{3, 2, 2, 4, 3, 5};
+  const at::Tensor path = (at::arange(12, at::kLong) % 5).view({6, 2});
+  std::vector<at::Tensor> inputs;
+  for (const OpInput& input : inputs_of(s)) inputs.push_back(input.values);
+  check_gradients([&](const auto& in) { return ops::tree_scores(scores_of(in, path), ops::TreeActivation::kTanh); },
+                  inputs);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "ops/tree_level_reference.h"
+#include "ops/tree_reference.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
@@ -35,6 +35,17 @@ at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation act
   if (in.below.defined()) v = v + at::matmul(in.below, in.w.t()) + in.w_bias;
   const at::Tensor out = activate(v, activation).view({tokens * parents, fan, wide});
   return (in.alpha.reshape({tokens * parents, fan, 1}) * out).sum(1);
+}
+
+at::Tensor tree_scores(const TreeScoresInput& in, TreeActivation activation) {
+  at::Tensor hidden = in.base;  // [T·P, m]
+  if (in.table.defined()) {
+    const int64_t parents = in.base.size(0) == 0 ? 1 : in.path.size(0) / in.base.size(0);
+    const std::vector<int64_t> each = {in.path.size(0), in.path.size(1), in.base.size(1)};
+    const at::Tensor above = in.table.index_select(0, in.path.flatten()).view(each);  // [T·P, K, m]
+    hidden = in.base.repeat_interleave(parents, 0) + above.sum(1);
+  }
+  return at::matmul(activate(hidden + in.bias, activation), in.keys.t()) + in.shift;
 }
 
 }  // namespace morex::ops::reference
