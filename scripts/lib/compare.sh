@@ -12,7 +12,7 @@ declare -A COMPARED=(
 COMPARED_ORDER=(lora mixlora smore trex mor)
 PRESETS=(lora rslora dora lora_plus pissa moslora hydralora loramoe mola mor adamole dynmole moelora mixlora mor_mixlora
          smore smore_shared trex)
-MINUTES_PER_METHOD=4  # on 2 cores
+MINUTES_PER_METHOD=3  # on 2 cores
 
 # choose_methods [all | METHOD …]: sets `chosen`, the names, and `options`, their recipe options.
 choose_methods() {
