@@ -7,6 +7,8 @@
 
 #include <array>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
@@ -74,21 +76,27 @@ template <typename T>
     y[i] = narrow<T>(halves[static_cast<size_t>(i)] >= threshold ? widen(x[i]) * factor : Wide<T>(0));
 }
 
-at::Tensor apply_mask(const at::Tensor& x_in, double p, const RandomKey& key) {
-  const at::Tensor x = x_in.detach().contiguous();
-  const at::Tensor y = at::empty_like(x);
+// ys[n] = xs[n]·keep/(1-p) with one mask; ys[n] may be xs[n].
+void apply_mask(at::TensorList xs, at::TensorList ys, double p, const RandomKey& key) {
   const uint32_t threshold = drop_threshold(p);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "dropout", [&] {
-    const scalar_t* xs = x.const_data_ptr<scalar_t>();
-    scalar_t* ys = y.mutable_data_ptr<scalar_t>();
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, xs[0].scalar_type(), "dropout", [&] {
+    std::vector<std::pair<const scalar_t*, scalar_t*>> pairs;
+    for (size_t n = 0; n < xs.size(); ++n)
+      pairs.emplace_back(xs[n].const_data_ptr<scalar_t>(), ys[n].mutable_data_ptr<scalar_t>());
     const auto factor = static_cast<Wide<scalar_t>>(65536.0 / (65536.0 - threshold));
-    for_chunks(x.numel(), kChunkElements, [&](int64_t begin, int64_t end) {
+    for_chunks(xs[0].numel(), kChunkElements, [&](int64_t begin, int64_t end) {
       for_groups(
           key, begin, end, [&](int64_t i, int64_t count, const Halves& halves) __attribute__((always_inline)) {
-            mask_group<scalar_t>(xs + i, ys + i, count, halves, threshold, factor);
+            for (const auto& [x, y] : pairs) mask_group<scalar_t>(x + i, y + i, count, halves, threshold, factor);
           });
     });
   });
+}
+
+at::Tensor masked(const at::Tensor& x_in, double p, const RandomKey& key) {
+  const at::Tensor x = x_in.detach().contiguous();
+  const at::Tensor y = at::empty_like(x);
+  apply_mask({x}, {y}, p, key);
   return y;
 }
 
@@ -98,8 +106,16 @@ at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key) {
   MOREX_ASSERT(p >= 0.0 && p < 1.0);
   if (drop_threshold(p) == 0) return x;
   AutogradNode node("dropout", {x});
-  return node.record(apply_mask(x, p, key), {},
-                     [p, key](const BackwardPass& pass) -> Tensors { return {apply_mask(pass.grads[0], p, key)}; });
+  return node.record(masked(x, p, key), {},
+                     [p, key](const BackwardPass& pass) -> Tensors { return {masked(pass.grads[0], p, key)}; });
+}
+
+void dropout_in_place(at::TensorList xs, double p, const RandomKey& key) {
+  MOREX_ASSERT(p >= 0.0 && p < 1.0 && !xs.empty());
+  for (const at::Tensor& x : xs)
+    MOREX_ASSERT(x.is_contiguous() && !x.requires_grad() && x.sizes() == xs[0].sizes() &&
+                 x.scalar_type() == xs[0].scalar_type());
+  if (drop_threshold(p) > 0) apply_mask(xs, xs, p, key);
 }
 
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key) {

@@ -12,6 +12,9 @@ namespace morex::ops {
 // Grad: x; saves the key only, the mask is drawn again. Error: one rounding.
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key);
 
+// The same in place on tensors of one shape and dtype, contiguous and not recorded: one mask for all of them.
+void dropout_in_place(at::TensorList xs, double p, const RandomKey& key);
+
 // The mask alone: bool, of that shape, true = kept.
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key);
 

@@ -149,9 +149,9 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
             forward_row(act, u + at, w + at, weight[row], as + at, hs + token * width, width);
           });
     });
-    const at::Tensor dropped = dropout(a, state.options.dropout, piece_key(state, piece));
+    dropout_in_place({a}, state.options.dropout, piece_key(state, piece));
     const at::Tensor t =  // [n, r]
-        matmul_nt(dropped, g.a_down).mul_((g.weight * state.options.scale).unsqueeze(1));
+        matmul_nt(a, g.a_down).mul_((g.weight * state.options.scale).unsqueeze(1));
     z.narrow(1, piece.expert * t.size(1), t.size(1)).index_copy_(0, g.tokens, t);
   });
   return {hidden, z};
@@ -174,7 +174,6 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
   for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
     const Gathered g = gather(in, state, piece);
     const int64_t rank = g.a_down.size(0), column = piece.expert * rank;
-    const RandomKey key = piece_key(state, piece);
     const at::Tensor a = at::empty_like(g.u);                                   // [n, F]
     const at::Tensor d_weight = d_weights.narrow(0, piece.first, piece.count);  // [n]
     const at::Tensor dz = take_rows(d_z.narrow(1, column, rank), g.tokens);     // [n, r]
@@ -190,12 +189,11 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
             dots[row] = recompute_row(act, u + at, w + at, dh + token * width, as + at, width);
           });
     });
-    const at::Tensor dropped = dropout(a, state.options.dropout, key);
-    const at::Tensor t = matmul_nt(dropped, g.a_down);  // [n, r]
+    const at::Tensor d_a = matmul_nn(dt, g.a_down);  // [n, F]
+    dropout_in_place({a, d_a}, state.options.dropout, piece_key(state, piece));
+    const at::Tensor t = matmul_nt(a, g.a_down);  // [n, r]
     d_weight.add_((dz.to(wide) * t).sum(1), scale);
-    add_matmul_tn(d_a_down.narrow(0, column, rank), dt, dropped);
-
-    const at::Tensor d_a = dropout(matmul_nn(dt, g.a_down), state.options.dropout, key);  // [n, F]
+    add_matmul_tn(d_a_down.narrow(0, column, rank), dt, a);
     AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu_backward", [&] {
       const scalar_t *da = d_a.const_data_ptr<scalar_t>(), *dh = d_hidden.const_data_ptr<scalar_t>();
       const auto* weight = g.weight.const_data_ptr<Wide<scalar_t>>();

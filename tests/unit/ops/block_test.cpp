@@ -106,6 +106,19 @@ TEST(AddRmsNorm, GradientsMatchCentralDifferences) {
   check_gradients(kAddRmsNorm, {random_tensor({3, 5}, 1), random_tensor({3, 5}, 2), random_tensor({5}, 3)});
 }
 
+TEST(Dropout, InPlaceIsOneMaskForAll) {
+  const RandomKey key{7, stream_id("dropout"), 3};
+  for (const at::ScalarType dtype : all_dtypes()) {
+    const at::Tensor x = random_tensor({33, 300}, 1).to(dtype), y = random_tensor({33, 300}, 2).to(dtype);
+    const at::Tensor x_in = x.clone(), y_in = y.clone();
+    ops::dropout_in_place({x_in, y_in}, 0.3, key);
+    EXPECT_TRUE(at::equal(x_in, ops::dropout(x, 0.3, key)));
+    EXPECT_TRUE(at::equal(y_in, ops::dropout(y, 0.3, key)));
+    ops::dropout_in_place({x_in}, 0.0, key);
+    EXPECT_TRUE(at::equal(x_in, ops::dropout(x, 0.3, key)));
+  }
+}
+
 at::Tensor angles(at::IntArrayRef shape, uint64_t seed) { return random_tensor(shape, seed); }
 
 TEST(Rope, MatchesReferenceForEveryTableForm) {
