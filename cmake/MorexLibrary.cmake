@@ -1,8 +1,9 @@
-# morex_add_library(NAME ops [TORCH] DEPENDS base … [LINK other targets])
+# morex_add_library(NAME ops [TORCH] [QUICK] DEPENDS base … [LINK other targets])
 # One static library per folder. A source includes "folder/file.h"; each library exports a folder of links to
-# itself alone, so that a folder which is not in DEPENDS cannot be included.
+# itself alone, so that a folder which is not in DEPENDS cannot be included. QUICK: -O1, which compiles a quarter faster,
+# for folders without loops over tensors' elements; GCC 12 then falsely reports std::string concatenation once more.
 function(morex_add_library)
-  cmake_parse_arguments(arg "TORCH" "NAME" "DEPENDS;LINK" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;QUICK" "NAME" "DEPENDS;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   if(NOT sources)
@@ -18,6 +19,9 @@ function(morex_add_library)
   foreach(dependency ${arg_DEPENDS})
     target_link_libraries(morex_${arg_NAME} PUBLIC morex_${dependency})
   endforeach()
+  if(arg_QUICK)
+    target_compile_options(morex_${arg_NAME} PRIVATE -O1 -Wno-array-bounds)
+  endif()
   if(arg_TORCH)
     target_link_libraries(morex_${arg_NAME} PUBLIC morex_torch)
     target_precompile_headers(morex_${arg_NAME} REUSE_FROM morex_torch_pch)
