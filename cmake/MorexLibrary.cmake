@@ -1,7 +1,7 @@
 # morex_add_library(NAME ops [TORCH] [QUICK] DEPENDS base … [LINK other targets])
 # One static library per folder. A source includes "folder/file.h"; each library exports a folder of links to
 # itself alone, so that a folder which is not in DEPENDS cannot be included. QUICK: -O1, which compiles a quarter faster,
-# for folders without loops over tensors' elements; GCC 12 then falsely reports std::string concatenation once more.
+# for folders whose time is spent in others; GCC 12 then falsely reports std::string concatenation once more.
 function(morex_add_library)
   cmake_parse_arguments(arg "TORCH;QUICK" "NAME" "DEPENDS;LINK" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)

@@ -22,7 +22,7 @@ namespace {
 // Elements of the widest tensor in the middle of one chunk: 4 MiB in float32, what a core's cache holds.
 constexpr int64_t kChunkElements = int64_t{1} << 20;
 // A middle whose widest tensor is at most this part of the site's input keeps its graph: S'MoRE's preset takes 9 % more
-// memory and 5 % less time then, T-REX's 7 % and 9 %.
+// memory and 5 % less time then.
 constexpr int64_t kKeptShare = 4;
 
 // What the chunks of one site's forward pass left behind.
