@@ -43,9 +43,8 @@ class CausalLm {
 
   // ids [B, L] int64 -> hidden states after the final norm, [B·L, D]. With a cache the keys and values are appended and
   // positions go on from its length; ctx.token_mask of a call that needs it (left padding) then covers all of the
-  // cache's positions too, [B, S]. all_hidden, when given, receives the residual stream before every layer (float32 in a
-  // bfloat16 model, but for the first) and the final output
-  // ([B·L, D] each, layers + 1 of them).
+  // cache's positions too, [B, S]. all_hidden, when given, receives the residual stream before every layer (float32 in
+  // a bfloat16 model, but for the first) and the final output ([B·L, D] each, layers + 1 of them).
   virtual at::Tensor hidden(const at::Tensor& ids, const nn::BatchContext& ctx, nn::RoutingReport& report,
                             nn::KvCache* cache = nullptr, std::vector<at::Tensor>* all_hidden = nullptr) const = 0;
   // h [N, D] -> logits [N, V], through the head's slot.
