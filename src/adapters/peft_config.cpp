@@ -70,14 +70,18 @@ Json read_peft_lora(const JsonReader& config, Warnings& warnings) {
   return method;
 }
 
+Json low_rank_config_head() {
+  return {{"task_type", "CAUSAL_LM"},
+          {"inference_mode", true},
+          {"bias", "none"},
+          {"fan_in_fan_out", false},
+          {"modules_to_save", nullptr}};
+}
+
 Json peft_lora_config(const Json& method, const std::vector<std::string>& targets) {
   const Json& experts = method.at("experts");
-  Json config = {{"peft_type", "LORA"},
-                 {"task_type", "CAUSAL_LM"},
-                 {"inference_mode", true},
-                 {"bias", "none"},
-                 {"fan_in_fan_out", false},
-                 {"modules_to_save", nullptr},
+  Json config = low_rank_config_head();
+  config.update({{"peft_type", "LORA"},
                  {"use_dora", experts.value("use_dora", Json(false))},
                  {"r", experts.value("r", Json(8))},
                  {"lora_alpha", experts.value("lora_alpha", Json(8))},
@@ -88,7 +92,7 @@ Json peft_lora_config(const Json& method, const std::vector<std::string>& target
                  {"alpha_pattern", method.value("alpha_pattern", Json::object())},
                  {"exclude_modules", method.value("exclude_modules", Json())},
                  {"layers_to_transform", method.value("layers_to_transform", Json())},
-                 {"layers_pattern", method.value("layers_pattern", Json())}};
+                 {"layers_pattern", method.value("layers_pattern", Json())}});
   // PEFT's "all-linear" would be expanded again on the other side: say what was adapted.
   config["target_modules"] = method.at("target_modules") == "all-linear" ? Json(targets) : method.at("target_modules");
   return config;

@@ -15,6 +15,9 @@ void check_other_keys(const JsonReader& config, const std::vector<std::string>& 
 // peft_type LORA -> the recipe's method part. Throws Error(kFormat) naming file and key.
 Json read_peft_lora(const JsonReader& config, Warnings& warnings);
 
+// What every low-rank adapter_config.json says alike: {"task_type": "CAUSAL_LM", "inference_mode": true, …}.
+Json low_rank_config_head();
+
 // The content of adapter_config.json but for the base's name. `method`: method_to_json; `targets`: the adapted
 // projections.
 Json peft_lora_config(const Json& method, const std::vector<std::string>& targets);

@@ -59,15 +59,12 @@ bool is_one(const std::vector<MethodEntry>& entries, std::string_view experts, s
 Json write_low_rank(const OfficialExport& from, OptionsLeft& experts) {
   experts.must_be("use_rslora", false);
   experts.ignore({"init_lora_weights", "init_std"});
-  return {{"task_type", "CAUSAL_LM"},
-          {"inference_mode", true},
-          {"bias", "none"},
-          {"fan_in_fan_out", false},
-          {"modules_to_save", nullptr},
-          {"target_modules", from.targets},
-          {"r", experts.take("r", 8)},
-          {"lora_alpha", experts.take("lora_alpha", 8)},
-          {"lora_dropout", experts.take("lora_dropout", 0.0)}};
+  Json config = low_rank_config_head();
+  config.update({{"target_modules", from.targets},
+                 {"r", experts.take("r", 8)},
+                 {"lora_alpha", experts.take("lora_alpha", 8)},
+                 {"lora_dropout", experts.take("lora_dropout", 0.0)}});
+  return config;
 }
 
 void refuse_prior(const MethodEntry& entry, std::string_view layout) {

@@ -104,16 +104,12 @@ Json trex_write(const OfficialExport& from) {
   const bool gated = layout != "interleaved";
   const auto ranks = experts.take("rank_allocation", Json()).get<std::vector<int64_t>>();
   experts.must_be("gate_scale", 100.0);
-  Json config = {{"peft_type", "LORA"},
-                 {"task_type", "CAUSAL_LM"},
-                 {"inference_mode", true},
-                 {"bias", "none"},
-                 {"fan_in_fan_out", false},
-                 {"modules_to_save", nullptr},
+  Json config = low_rank_config_head();
+  config.update({{"peft_type", "LORA"},
                  {"target_modules", from.targets},
                  {"r", layout == "pairs" ? ranks[0] * ranks[1] : ranks[0]},
                  {"lora_alpha", 16},  // the shipped recipe's; it has no effect
-                 {"lora_dropout", experts.take("lora_dropout", 0.0)}};
+                 {"lora_dropout", experts.take("lora_dropout", 0.0)}});
   MOREX_CHECK(gated == (entry.prior.at("kind") == "clusters"), ErrorKind::kConfig,
               "[prior] {} has no place in the layout {}: layouts pairs and matched come with clusters, interleaved "
               "without",
