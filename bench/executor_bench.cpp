@@ -16,6 +16,7 @@
 #include "adapters/adapter_set.h"
 #include "base/json.h"
 #include "base/system.h"
+#include "ops/arena_allocator.h"
 
 namespace {
 
@@ -109,6 +110,7 @@ void measure(const Shape& shape, bool train, int64_t rounds) {
 
 int main(int argc, char** argv) {
   keep_freed_memory();
+  ops::use_arena_allocator();
   const int64_t rounds = argc > 1 ? std::stoll(argv[1]) : 15;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
     for (const auto& [d, out] :

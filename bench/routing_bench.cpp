@@ -17,6 +17,7 @@
 #include "base/json.h"
 #include "base/system.h"
 #include "models/causal_lm.h"
+#include "ops/arena_allocator.h"
 #include "train/optimizer.h"
 #include "train/phase_work.h"
 #include "train/routing_log.h"
@@ -64,6 +65,7 @@ std::vector<HandedOver> rows_of_all_gates(const adapters::AdapterSet& set, int64
 int run(int argc, char** argv) {
   MOREX_CHECK(argc >= 4, ErrorKind::kConfig, "usage: morex_routing_bench MODEL METHOD DTYPE [BATCH LENGTH ROUNDS]");
   keep_freed_memory();
+  ops::use_arena_allocator();
   const auto number = [&](int index, int64_t fallback) { return argc > index ? std::stoll(argv[index]) : fallback; };
   const int64_t rows = number(4, 8), length = number(5, 128), rounds = number(6, 15);
   Warnings warnings;

@@ -19,6 +19,7 @@
 #include "base/system.h"
 #include "models/causal_lm.h"
 #include "nn/prompt_reader.h"
+#include "ops/arena_allocator.h"
 #include "train/gradients.h"
 #include "train/optimizer.h"
 #include "train/runtime.h"
@@ -111,6 +112,7 @@ double median(std::vector<double> values) {
 int run(int argc, char** argv) {
   MOREX_CHECK(argc >= 4, ErrorKind::kConfig, "usage: morex_bench MODEL CASE DTYPE [BATCH LENGTH STEPS]");
   keep_freed_memory();
+  ops::use_arena_allocator();
   const auto number = [&](int index, int64_t fallback) { return argc > index ? std::stoll(argv[index]) : fallback; };
   const int64_t rows = number(4, 8), length = number(5, 128), steps = number(6, 7);
   Warnings warnings;

@@ -5,3 +5,5 @@ morex_add_test(NAME ops_test LABEL unit TORCH LINK morex_ops morex_base SOURCES
   unit/ops/gate_ops_test.cpp)
 morex_add_test(NAME ops_property_test LABEL property TORCH LINK morex_ops morex_base SOURCES
   unit/ops/compare.cpp property/ops/ops_properties.cpp)
+morex_add_test(NAME arena_allocator_test LABEL unit TORCH LINK morex_ops morex_base SOURCES
+  unit/ops/arena_allocator_test.cpp)

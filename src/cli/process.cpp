@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/arena_allocator.h"
 
 namespace morex::cli {
 
@@ -35,6 +36,7 @@ void prepare_process() {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
   keep_freed_memory();
+  ops::use_arena_allocator();
 }
 
 void bound_spinning(char** argv) {

@@ -1,0 +1,12 @@
+// Where tensors on the CPU get their memory.
+#pragma once
+
+namespace morex::ops {
+
+// From now on tensors of 64 KiB and more get their memory from one BlockArena as large as the machine's memory, smaller
+// ones as before. For a program's start; library users opt in. Calling it again changes nothing. Where the system
+// grants no such range, LibTorch's own allocator stays. Out of memory throws c10::OutOfMemoryError. LibTorch's memory
+// profiling sees the blocks as it sees its own.
+void use_arena_allocator();
+
+}  // namespace morex::ops
