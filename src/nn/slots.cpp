@@ -11,12 +11,11 @@ namespace morex::nn {
 
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x, const BatchContext& ctx,
                                              RoutingReport& report) const {
-  std::vector<at::Tensor> y;
-  y.reserve(members.size());
-  for (const LinearMember& member : members) {
-    y.push_back(ops::frozen_linear(x, member.weight.value, member.weight.transposed));  // [T, out]
-  }
-  if (adapter != nullptr) adapter->apply(x, y, ctx, report);
+  std::vector<ops::MapWeight> weights;
+  weights.reserve(members.size());
+  for (const LinearMember& member : members) weights.push_back({member.weight.value, member.weight.transposed});
+  auto [y, shared_x] = ops::frozen_linears(x, weights);  // [T, out] each
+  if (adapter != nullptr) adapter->apply(shared_x, y, ctx, report);
   for (size_t i = 0; i < members.size(); ++i) {
     if (members[i].bias.defined()) y[i].add_(members[i].bias);
   }

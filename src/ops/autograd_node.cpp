@@ -18,7 +18,8 @@ using torch::autograd::variable_list;
 
 class RecordedNode : public Node {
  public:
-  RecordedNode(const char* name, BackwardFunction backward) : name_(name), backward_(std::move(backward)) {}
+  RecordedNode(const char* name, bool keeps_missing, BackwardFunction backward)
+      : name_(name), keeps_missing_(keeps_missing), backward_(std::move(backward)) {}
 
   std::string name() const override { return name_; }
 
@@ -40,7 +41,7 @@ class RecordedNode : public Node {
                 "[{}] its gradient must not be differentiated again: it has no second derivative here", name_);
     MOREX_CHECK(!released_, ErrorKind::kRun, "[{}] {}", name_, torch::autograd::ERR_BACKWARD_TWICE);
     for (size_t i = 0; i < grads.size(); ++i) {
-      if (!grads[i].defined()) grads[i] = input_metadata(i).zeros_like();
+      if (!grads[i].defined() && !keeps_missing_) grads[i] = input_metadata(i).zeros_like();
     }
     variable_list saved;
     saved.reserve(saved_.size());
@@ -58,6 +59,7 @@ class RecordedNode : public Node {
 
  private:
   const char* name_;
+  bool keeps_missing_;
   BackwardFunction backward_;
   std::vector<SavedVariable> saved_;
   bool released_ = false;
@@ -97,7 +99,8 @@ Tensors AutogradNode::record(Tensors outputs, at::TensorList saved, BackwardFunc
   if (!recording_) return outputs;
 
   const at::AutoGradMode enabled(true);
-  const std::shared_ptr<RecordedNode> node(new RecordedNode(name_, std::move(backward)), torch::autograd::deleteNode);
+  const std::shared_ptr<RecordedNode> node(new RecordedNode(name_, keeps_missing_, std::move(backward)),
+                                           torch::autograd::deleteNode);
   node->set_next_edges(torch::autograd::collect_next_edges(inputs_));
   std::erase_if(inputs_, [](const at::Tensor& input) { return !input.defined(); });
   const std::vector<std::optional<at::Tensor>> raw(outputs.begin(), outputs.end());

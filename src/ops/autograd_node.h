@@ -22,7 +22,7 @@ class BackwardPass {
       : saved(std::move(saved_tensors)), grads(std::move(output_grads)), node_(node) {}
 
   Tensors saved;  // as given to record(), refused when changed in place since
-  Tensors grads;  // of each output; zeros where nothing reached it
+  Tensors grads;  // of each output; where nothing reached it zeros, or undefined after keep_missing()
 
   bool wants(size_t input) const;  // whether the gradient of this input is asked for
 
@@ -46,6 +46,9 @@ class AutogradNode {
   // Declares that the forward computation changes this input in place; it must be an output, too.
   void changes(const at::Tensor& input);
 
+  // Gradients of outputs that nothing reached stay undefined in the backward pass.
+  void keep_missing() { keeps_missing_ = true; }
+
   // Records the outputs as results of the inputs. saved: inputs, outputs or other tensors (undefined: stay so), freed
   // with the graph. Outputs of integral types get no gradient. Differentiating twice throws Error(kRun).
   at::Tensor record(at::Tensor output, at::TensorList saved, BackwardFunction backward);
@@ -55,7 +58,7 @@ class AutogradNode {
   const char* name_;
   Tensors inputs_;
   at::Tensor changed_;
-  bool recording_;
+  bool recording_, keeps_missing_ = false;
   at::NoGradGuard no_grad_;
 };
 

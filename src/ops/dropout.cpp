@@ -7,7 +7,7 @@
 
 #include <array>
 #include <cmath>
-#include <utility>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -76,27 +76,31 @@ template <typename T>
     y[i] = narrow<T>(halves[static_cast<size_t>(i)] >= threshold ? widen(x[i]) * factor : Wide<T>(0));
 }
 
-// ys[n] = xs[n]·keep/(1-p) with one mask; ys[n] may be xs[n].
-void apply_mask(at::TensorList xs, at::TensorList ys, double p, const RandomKey& key) {
-  const uint32_t threshold = drop_threshold(p);
-  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, xs[0].scalar_type(), "dropout", [&] {
-    std::vector<std::pair<const scalar_t*, scalar_t*>> pairs;
-    for (size_t n = 0; n < xs.size(); ++n)
-      pairs.emplace_back(xs[n].const_data_ptr<scalar_t>(), ys[n].mutable_data_ptr<scalar_t>());
-    const auto factor = static_cast<Wide<scalar_t>>(65536.0 / (65536.0 - threshold));
-    for_chunks(xs[0].numel(), kChunkElements, [&](int64_t begin, int64_t end) {
-      for_groups(
-          key, begin, end, [&](int64_t i, int64_t count, const Halves& halves) __attribute__((always_inline)) {
-            for (const auto& [x, y] : pairs) mask_group<scalar_t>(x + i, y + i, count, halves, threshold, factor);
-          });
-    });
-  });
+// Bits of an element; zero is zero in all of them.
+template <typename T>
+using Bits = std::conditional_t<sizeof(T) == 2, uint16_t, std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>>;
+
+template <typename B>
+[[gnu::always_inline]] inline void drop_group(B* x, int64_t count, const Halves& halves, uint16_t threshold) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) x[i] = halves[static_cast<size_t>(i)] >= threshold ? x[i] : B(0);
 }
 
 at::Tensor masked(const at::Tensor& x_in, double p, const RandomKey& key) {
   const at::Tensor x = x_in.detach().contiguous();
   const at::Tensor y = at::empty_like(x);
-  apply_mask({x}, {y}, p, key);
+  const uint32_t threshold = drop_threshold(p);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, x.scalar_type(), "dropout", [&] {
+    const scalar_t* from = x.const_data_ptr<scalar_t>();
+    scalar_t* to = y.mutable_data_ptr<scalar_t>();
+    const auto factor = static_cast<Wide<scalar_t>>(dropout_factor(p));
+    for_chunks(x.numel(), kChunkElements, [&](int64_t begin, int64_t end) {
+      for_groups(
+          key, begin, end, [=](int64_t i, int64_t count, const Halves& halves) __attribute__((always_inline)) {
+            mask_group<scalar_t>(from + i, to + i, count, halves, threshold, factor);
+          });
+    });
+  });
   return y;
 }
 
@@ -110,12 +114,25 @@ at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key) {
                      [p, key](const BackwardPass& pass) -> Tensors { return {masked(pass.grads[0], p, key)}; });
 }
 
-void dropout_in_place(at::TensorList xs, double p, const RandomKey& key) {
+double dropout_factor(double p) { return 65536.0 / (65536.0 - drop_threshold(p)); }
+
+void drop_in_place(at::TensorList xs, double p, const RandomKey& key) {
   MOREX_ASSERT(p >= 0.0 && p < 1.0 && !xs.empty());
   for (const at::Tensor& x : xs)
     MOREX_ASSERT(x.is_contiguous() && !x.requires_grad() && x.sizes() == xs[0].sizes() &&
                  x.scalar_type() == xs[0].scalar_type());
-  if (drop_threshold(p) > 0) apply_mask(xs, xs, p, key);
+  const auto threshold = static_cast<uint16_t>(drop_threshold(p));
+  if (threshold == 0) return;
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, xs[0].scalar_type(), "drop", [&] {
+    std::vector<Bits<scalar_t>*> all;
+    for (const at::Tensor& x : xs) all.push_back(static_cast<Bits<scalar_t>*>(x.mutable_data_ptr()));
+    for_chunks(xs[0].numel(), kChunkElements, [&](int64_t begin, int64_t end) {
+      for_groups(
+          key, begin, end, [&](int64_t i, int64_t count, const Halves& halves) __attribute__((always_inline)) {
+            for (Bits<scalar_t>* x : all) drop_group(x + i, count, halves, threshold);
+          });
+    });
+  });
 }
 
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key) {

@@ -12,8 +12,10 @@ namespace morex::ops {
 // Grad: x; saves the key only, the mask is drawn again. Error: one rounding.
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key);
 
-// The same in place on tensors of one shape and dtype, contiguous and not recorded: one mask for all of them.
-void dropout_in_place(at::TensorList xs, double p, const RandomKey& key);
+// The mask without the factor, in place on tensors of one shape and dtype, contiguous and not recorded: what is dropped
+// becomes zero, what is kept stays. dropout_factor(p) is for the caller to multiply by, where that costs less.
+void drop_in_place(at::TensorList xs, double p, const RandomKey& key);
+double dropout_factor(double p);  // 1/(1-p), of the rounded p
 
 // The mask alone: bool, of that shape, true = kept.
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key);

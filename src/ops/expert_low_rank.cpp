@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -16,13 +17,23 @@ namespace {
 // Rows of one expert that are worked on at a time: [2048, 4096] float32 are 32 MiB.
 constexpr int64_t kRows = 2048;
 
-// One piece's operands: rows of a full-size tensor are taken as they are where the piece holds every token.
+// One piece's operands: rows of a full-size tensor are taken as they are where the piece holds every token, else padded
+// with zeros.
 struct PieceRows {
-  PieceRows(const ExpertRows& rows, const ExpertPiece& piece, int64_t tokens)
-      : all(piece.count == tokens), tokens(rows.tokens.narrow(0, piece.first, piece.count)) {}
-  at::Tensor of(const at::Tensor& x) const { return all ? x : take_rows(x, tokens); }
+  PieceRows(const ExpertRows& rows, const ExpertPiece& piece, int64_t total)
+      : all(piece.count == total),
+        count(piece.count),
+        padded(all ? count : padded_rows(count)),
+        tokens(rows.tokens.narrow(0, piece.first, piece.count)) {}
+  at::Tensor of(const at::Tensor& x) const { return all ? x : take_rows(x, tokens, padded); }
+  // rows [n, …] of this piece alone -> [padded, …]
+  at::Tensor pad(const at::Tensor& rows) const {
+    return padded == count ? rows : at::constant_pad_nd(rows, {0, 0, 0, padded - count});
+  }
+  at::Tensor cut(const at::Tensor& rows) const { return rows.narrow(0, 0, count); }
 
   bool all;
+  int64_t count, padded;
   at::Tensor tokens;  // [n]
 };
 
@@ -36,11 +47,11 @@ at::Tensor run_forward(const at::Tensor& y, const at::Tensor& x, const at::Tenso
     const PieceRows part(rows, piece, x.size(0));
     const int64_t row = piece.expert * rank;
     const at::Tensor a_e = a.narrow(0, row, rank).to(type),
-                     b_e = b.narrow(0, row, rank).to(type);  // of chosen experts only
-    const at::Tensor h_e = matmul_nt(part.of(x), a_e);       // [n, r]
+                     b_e = b.narrow(0, row, rank).to(type);       // of chosen experts only
+    const at::Tensor h_e = part.cut(matmul_nt(part.of(x), a_e));  // [n, r]
     h.narrow(0, piece.first, piece.count).copy_(h_e);
     const at::Tensor weight = weights.narrow(0, piece.first, piece.count).unsqueeze(1);
-    const at::Tensor z = (h_e.to(wide) * weight).to(type);
+    const at::Tensor z = part.pad((h_e.to(wide) * weight).to(type));
     if (part.all) {
       add_matmul_nn(y, z, b_e);
     } else {
@@ -66,11 +77,11 @@ Tensors run_backward(const BackwardPass& pass, const ExpertRows& rows) {
     const at::Tensor a_e = a.narrow(0, row, rank).to(type), b_e = b.narrow(0, row, rank).to(type);
     const at::Tensor weight = weights.detach().narrow(0, piece.first, piece.count).unsqueeze(1);
     const at::Tensor h_e = h.narrow(0, piece.first, piece.count).to(wide);  // [n, r]
-    const at::Tensor dy_e = part.of(dy);                                    // [n, out]
-    const at::Tensor dz = matmul_nt(dy_e, b_e).to(wide);                    // [n, r]
-    if (db.defined()) add_matmul_tn(db.narrow(0, row, rank), (h_e * weight).to(type), dy_e);
+    const at::Tensor dy_e = part.of(dy);                                    // [padded, out]
+    const at::Tensor dz = part.cut(matmul_nt(dy_e, b_e)).to(wide);          // [n, r]
+    if (db.defined()) add_matmul_tn(db.narrow(0, row, rank), part.pad((h_e * weight).to(type)), dy_e);
     if (dw.defined()) dw.narrow(0, piece.first, piece.count).copy_((dz * h_e).sum(1));
-    const at::Tensor dh = (dz * weight).to(type);  // [n, r]
+    const at::Tensor dh = part.pad((dz * weight).to(type));  // [padded, r]
     if (da.defined()) add_matmul_tn(da.narrow(0, row, rank), dh, part.of(x));
     if (!dx.defined()) return;
     if (part.all) {

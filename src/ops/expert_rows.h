@@ -31,9 +31,20 @@ void for_pieces(const ExpertRows& rows, int64_t most, const F& f) {
   }
 }
 
-// x [T, d], tokens [n] int64 -> [n, d]. No gradient.
-at::Tensor take_rows(const at::Tensor& x, const at::Tensor& tokens);
-// y[tokens[i]] += rows[i], in place; tokens [n] are distinct; y [T, d] and rows [n, d] of one dtype. No gradient.
+// The rows that a piece of `count` is padded to, a multiple of 32 where there are many: the library compiles a product
+// for every new number of rows.
+inline int64_t padded_rows(int64_t count) { return count <= 8 ? count : (count + 31) / 32 * 32; }
+
+// x [T, d], tokens [n] int64 -> [rows, d], rows >= n: those behind the tokens' are zero. No gradient.
+at::Tensor take_rows(const at::Tensor& x, const at::Tensor& tokens, int64_t rows);
+// y[tokens[i]] += rows[i], in place; tokens [n] are distinct; y [T, d] and rows [>= n, d] of one dtype. No gradient.
 void add_rows(const at::Tensor& y, const at::Tensor& tokens, const at::Tensor& rows);
+
+// Where sums over a token's rows begin.
+struct Visits {
+  std::vector<uint8_t> first;   // [N] 1: no row before it in ExpertRows::tokens is of its token
+  std::vector<int64_t> missed;  // tokens without a row
+};
+Visits visits_of(const ExpertRows& rows, int64_t tokens);
 
 }  // namespace morex::ops

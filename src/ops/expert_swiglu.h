@@ -29,7 +29,7 @@ struct ExpertSwigluOptions {
 // Returns hidden [T, F], hidden_t = Σ_e g·a, and z [T, E·r], z_t,e = s·g·drop(a)·a_downᵀ, zero where a token has not
 // chosen e: y = hidden·Wᵀ + z·b_down then equals Σ_e g·(W·a + s·B·A·a).
 // Dtypes: float32, float64, bfloat16 (act and sums over F in float32); leaves are cast for the products.
-// Grad: every input tensor. Saves the inputs; activations are formed again. At most 128 rows of one expert
+// Grad: every input tensor. Saves the inputs; activations are formed again. At most 256 rows of one expert
 // are alive at a time. Error: as gemm.h. Source: Li et al., arXiv 2404.15159, with one product for the down projection.
 std::pair<at::Tensor, at::Tensor> expert_swiglu(const ExpertSwigluInput& input, const ExpertRows& rows,
                                                 const ExpertSwigluOptions& options);

@@ -15,6 +15,7 @@
 #include "ops/rope_reference.h"
 #include "ops/swiglu.h"
 #include "ops/swiglu_reference.h"
+#include "ops/wide.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/compare.h"
 
@@ -111,11 +112,14 @@ TEST(Dropout, InPlaceIsOneMaskForAll) {
   for (const at::ScalarType dtype : all_dtypes()) {
     const at::Tensor x = random_tensor({33, 300}, 1).to(dtype), y = random_tensor({33, 300}, 2).to(dtype);
     const at::Tensor x_in = x.clone(), y_in = y.clone();
-    ops::dropout_in_place({x_in, y_in}, 0.3, key);
-    EXPECT_TRUE(at::equal(x_in, ops::dropout(x, 0.3, key)));
-    EXPECT_TRUE(at::equal(y_in, ops::dropout(y, 0.3, key)));
-    ops::dropout_in_place({x_in}, 0.0, key);
-    EXPECT_TRUE(at::equal(x_in, ops::dropout(x, 0.3, key)));
+    ops::drop_in_place({x_in, y_in}, 0.3, key);
+    const at::Tensor kept = ops::dropout_mask(x.sizes(), 0.3, key);
+    EXPECT_TRUE(at::equal(x_in, x.masked_fill(~kept, 0)));
+    EXPECT_TRUE(at::equal(y_in, y.masked_fill(~kept, 0)));
+    const at::Tensor scaled = x.to(ops::wide_type(dtype)).mul(ops::dropout_factor(0.3));
+    EXPECT_TRUE(at::equal(scaled.masked_fill(~kept, 0).to(dtype), ops::dropout(x, 0.3, key)));
+    ops::drop_in_place({y_in}, 0.0, key);
+    EXPECT_TRUE(at::equal(y_in, y.masked_fill(~kept, 0)));
   }
 }
 

@@ -1,5 +1,6 @@
 // gemm, frozen_linear and low_rank.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -58,6 +59,49 @@ TEST(Gemm, AccumulatesIntoAColumnSlice) {
       EXPECT_TRUE(near(dw, dw_expected, tolerance * 2));
     }
   }
+}
+
+// Two maps of different widths and orientation, and a third reader of x that sees it through the node.
+TEST(FrozenLinears, MatchReference) {
+  const auto read_again = [](const at::Tensor& x) { return x.narrow(1, 0, 5).sin(); };
+  const OpFunction op = [&](const auto& in) {
+    const ops::SharedProducts shared = ops::frozen_linears(in[0], {{in[1], false}, {in[2], true}});
+    return at::cat({shared.y[0], shared.y[1], read_again(shared.x)}, 1);
+  };
+  const OpFunction reference = [&](const auto& in) {
+    return at::cat({ops::reference::frozen_linear(in[0], in[1], false),
+                    ops::reference::frozen_linear(in[0], in[2], true), read_again(in[0])},
+                   1);
+  };
+  for (const at::ScalarType dtype : all_dtypes())
+    for (const Layout layout : all_layouts())
+      for (const int64_t t : kRows)
+        for (const bool trainable : {false, true}) {
+          SCOPED_TRACE("T " + std::to_string(t));
+          compare_with_reference(op, reference,
+                                 {{random_tensor({t, kIn}, 1)},
+                                  {random_tensor({kOut, kIn}, 2, 0.1), trainable},
+                                  {random_tensor({kIn, kRank}, 3, 0.1), trainable}},
+                                 dtype, layout);
+        }
+}
+
+TEST(FrozenLinears, AnOutputThatNobodyReadsCostsNothing) {
+  const at::Tensor x = random_tensor({7, kIn}, 1).requires_grad_(true);
+  const at::Tensor v = random_tensor({kOut, kIn}, 2), w = random_tensor({kOut, kIn}, 3);
+  const ops::SharedProducts shared = ops::frozen_linears(x, {{v, false}, {w, false}});
+  shared.y[1].sum().backward();
+  EXPECT_TRUE(near(x.grad(), at::ones({7, kOut}, at::kDouble).mm(w), 1e-12));
+}
+
+// A gradient that others hold is not added to.
+TEST(FrozenLinears, TheGradientOfItsReadersStaysTheirs) {
+  const at::Tensor x = random_tensor({7, kIn}, 1).requires_grad_(true), w = random_tensor({kOut, kIn}, 2);
+  const ops::SharedProducts shared = ops::frozen_linears(x, {{w, false}});
+  const at::Tensor dx = random_tensor({7, kIn}, 3), before = dx.clone();
+  torch::autograd::backward({shared.y[0].sum(), shared.x}, {at::Tensor(), dx});
+  EXPECT_TRUE(same_bits(dx, before));
+  EXPECT_TRUE(near(x.grad(), before + at::ones({7, kOut}, at::kDouble).mm(w), 1e-12));
 }
 
 TEST(FrozenLinear, MatchesReference) {
