@@ -26,10 +26,12 @@ GroupProducts::GroupProducts(const GroupInput& input, const nn::BatchContext& ct
 
 GroupProducts::Both GroupProducts::both() const {
   const int64_t rows = input_.leaf.size(0), routes = rows - input_.down_rows;
-  const bool same_operand = input_.dropout == 0.0 && input_.jitter == 0.0;
   if (routes == 0) return {down(0, rows), {}};
-  if (!same_operand || input_.x.scalar_type() != input_.leaf.scalar_type())
-    return {down(0, input_.down_rows), routed()};
+  if (input_.jitter != 0.0) return {down(0, input_.down_rows), routed()};
+  if (input_.dropout != 0.0 || input_.x.scalar_type() != input_.leaf.scalar_type()) {
+    const auto [h, u] = ops::down_both(kept_, input_.x, input_.leaf, input_.down_rows);
+    return {h, u};
+  }
   const std::vector<at::Tensor> parts =
       ops::down(input_.x, input_.leaf).split_with_sizes({input_.down_rows, routes}, 1);
   return {parts[0], parts[1]};

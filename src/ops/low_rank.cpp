@@ -21,22 +21,28 @@ namespace {
 // it.
 constexpr int64_t kWidenedElements = int64_t{1} << 18;
 
-at::ScalarType type_of(const at::Tensor& t) { return t.defined() ? t.scalar_type() : at::ScalarType::Undefined; }
-
-// The gradient of a bias that was added to every row, input `index` of the node.
-at::Tensor bias_gradient(const BackwardPass& pass, size_t index, at::ScalarType type) {
-  return pass.wants(index) ? pass.grads[0].sum(0, false, type) : at::Tensor();
+// y[i] += x[i], rounded once.
+template <typename From, typename To>
+[[gnu::always_inline]] inline void add_row(const From* x, To* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(y[i]) + widen(x[i]));
 }
 
-// to = from, row by row; one of them bfloat16, the other float32.
-template <typename To, typename From>
+// to = from, or to += from, row by row; one of them bfloat16, the other float32.
+template <typename To, typename From, bool kAdd = false>
 void convert_rows(const at::Tensor& from, const at::Tensor& to) {
   const int64_t d = from.size(1), from_stride = from.stride(0), to_stride = to.stride(0);
   const From* source = from.const_data_ptr<From>();
   To* target = to.mutable_data_ptr<To>();
   for_chunks(from.size(0), rows_per_chunk(d), [&](int64_t begin, int64_t end) {
     in_vectors([&]() __attribute__((always_inline)) {
-      for (int64_t t = begin; t < end; ++t) convert_row(source + t * from_stride, target + t * to_stride, d);
+      for (int64_t t = begin; t < end; ++t) {
+        if constexpr (kAdd) {
+          add_row(source + t * from_stride, target + t * to_stride, d);
+        } else {
+          convert_row(source + t * from_stride, target + t * to_stride, d);
+        }
+      }
     });
   });
 }
@@ -60,56 +66,110 @@ at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
   return out;
 }
 
-// The product dh·ag [T, d] in x's type, formed in the wide one.
-at::Tensor narrowed_product(const at::Tensor& dh, const at::Tensor& ag, const at::Tensor& x) {
-  if (x.scalar_type() == dh.scalar_type() || !x.is_cpu()) return matmul_nn(dh, ag).to(x.scalar_type());
-  const at::Tensor dx = at::empty(x.sizes(), x.options().requires_grad(false));
+// What down_fp32 gives: x·agᵀ [T, R] in the wide type.
+at::Tensor wide_product(const at::Tensor& x, const at::Tensor& ag) {
+  const at::ScalarType wide = wide_type(x.scalar_type());
+  const at::Tensor a = ag.detach().to(wide);
+  at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));
+  for_widened_parts(
+      x, [&](int64_t row, int64_t count) { h.narrow(0, row, count).copy_(matmul_nt(widened(x, row, count), a)); });
+  return h;
+}
+
+// The product dh·ag [T, d] of the wide type, rounded to x's: into a new tensor, or added to `sum`.
+at::Tensor narrowed_product(const at::Tensor& dh, const at::Tensor& ag, const at::Tensor& x, const at::Tensor& sum) {
+  if (x.scalar_type() == dh.scalar_type()) {
+    if (!sum.defined()) return matmul_nn(dh, ag);
+    add_matmul_nn(sum, dh, ag);
+    return sum;
+  }
+  if (!x.is_cpu()) {
+    const at::Tensor product = matmul_nn(dh, ag).to(x.scalar_type());
+    return sum.defined() ? sum.add_(product) : product;
+  }
+  const at::Tensor dx = sum.defined() ? sum : at::empty(x.sizes(), x.options().requires_grad(false));
   for_widened_parts(x, [&](int64_t row, int64_t count) {
-    convert_rows<c10::BFloat16, float>(matmul_nn(dh.narrow(0, row, count), ag), dx.narrow(0, row, count));
+    const at::Tensor product = matmul_nn(dh.narrow(0, row, count), ag), rows = dx.narrow(0, row, count);
+    sum.defined() ? convert_rows<c10::BFloat16, float, true>(product, rows)
+                  : convert_rows<c10::BFloat16, float>(product, rows);
   });
   return dx;
 }
 
+// dhᵀ·x [R, d] summed in the wide type, into zeros.
+void add_wide_leaf_gradient(const at::Tensor& sum, const at::Tensor& dh, const at::Tensor& x) {
+  for_widened_parts(
+      x, [&](int64_t row, int64_t count) { add_matmul_tn(sum, dh.narrow(0, row, count), widened(x, row, count)); });
+}
+
+// Of h and u, for the inputs x, kept (undefined: x itself) and ag.
+Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
+  const at::Tensor &x = pass.saved[0], &ag = pass.saved[2], &dh = pass.grads[0];
+  const bool apart = pass.saved[1].defined();
+  const at::Tensor kept = apart ? pass.saved[1] : x, du = pass.grads[1].contiguous();
+  const int64_t routes = ag.size(0) - down_rows;
+  const at::Tensor a = ag.detach().narrow(0, 0, down_rows), g = ag.detach().narrow(0, down_rows, routes);
+  at::Tensor dx, dkept, dag;
+  if (pass.wants(apart ? 1 : 0)) dkept = matmul_nn(dh, a.to(dh.scalar_type()));  // [T, d]
+  if (pass.wants(0)) dx = narrowed_product(du, g.to(du.scalar_type()), x, apart ? at::Tensor() : dkept);
+  if (pass.wants(2)) {
+    dag = at::empty(ag.sizes(), ag.options().requires_grad(false));  // [R + Q, d]
+    // DEVIATION: as in down().
+    dag.narrow(0, 0, down_rows).copy_(matmul_tn(dh, kept));
+    const at::Tensor dg = dag.narrow(0, down_rows, routes);
+    const bool in_place = dg.scalar_type() == du.scalar_type();
+    const at::Tensor sum = in_place ? dg.zero_() : at::zeros(dg.sizes(), du.options());
+    add_wide_leaf_gradient(sum, du, x);
+    if (!in_place) dg.copy_(sum);
+  }
+  return {dx, apart ? dkept : at::Tensor(), dag};
+}
+
 }  // namespace
 
-at::Tensor down(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
+at::Tensor down(const at::Tensor& x, const at::Tensor& ag) {
   MOREX_ASSERT(x.dim() == 2 && ag.dim() == 2 && x.size(1) == ag.size(1));
-  AutogradNode node("down", {x, ag, bias});
-  at::Tensor h = matmul_nt(x, ag.to(x.scalar_type()));  // [T, R]
-  if (bias.defined()) h.add_(bias.detach());
+  AutogradNode node("down", {x, ag});
+  const at::Tensor h = matmul_nt(x, ag.to(x.scalar_type()));  // [T, R]
   return node.record(h, {node.wants(1) ? x : at::Tensor(), ag},
-                     [type = x.scalar_type(), bias_type = type_of(bias)](const BackwardPass& pass) -> Tensors {
+                     [type = x.scalar_type()](const BackwardPass& pass) -> Tensors {
                        const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
                        at::Tensor dx, dag;
                        if (pass.wants(0)) dx = matmul_nn(dh, ag.to(type));  // [T, d]
                        // DEVIATION: with a bfloat16 base this product is bfloat16, widened; PEFT's float32 adapters
                        // form it in float32.
                        if (pass.wants(1)) dag = matmul_tn(dh, x).to(ag.scalar_type());  // [R, d]
-                       return {dx, dag, bias_gradient(pass, 2, bias_type)};
+                       return {dx, dag};
                      });
 }
 
-at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
+at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag) {
   MOREX_ASSERT(x.dim() == 2 && ag.dim() == 2 && x.size(1) == ag.size(1));
-  AutogradNode node("down_fp32", {x, ag, bias});
-  const at::ScalarType wide = wide_type(x.scalar_type());
-  const at::Tensor a = ag.detach().to(wide);
-  at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));  // [T, R]
-  for_widened_parts(
-      x, [&](int64_t row, int64_t count) { h.narrow(0, row, count).copy_(matmul_nt(widened(x, row, count), a)); });
-  if (bias.defined()) h.add_(bias.detach());
-  return node.record(h, {x, ag}, [bias_type = type_of(bias)](const BackwardPass& pass) -> Tensors {
-    const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
+  AutogradNode node("down_fp32", {x, ag});
+  return node.record(wide_product(x, ag), {x, ag}, [](const BackwardPass& pass) -> Tensors {
+    const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], dh = pass.grads[0].contiguous();
     at::Tensor dx, dag;
-    if (pass.wants(0)) dx = narrowed_product(dh.contiguous(), ag.detach().to(dh.scalar_type()), x);  // [T, d]
+    if (pass.wants(0)) dx = narrowed_product(dh, ag.detach().to(dh.scalar_type()), x, {});  // [T, d]
     if (pass.wants(1)) {
-      at::Tensor sum = at::zeros(ag.sizes(), dh.options());  // [R, d]
-      for_widened_parts(
-          x, [&](int64_t row, int64_t count) { add_matmul_tn(sum, dh.narrow(0, row, count), widened(x, row, count)); });
-      dag = sum.to(ag.scalar_type());
+      dag = at::zeros(ag.sizes(), dh.options());  // [R, d]
+      add_wide_leaf_gradient(dag, dh, x);
+      dag = dag.to(ag.scalar_type());
     }
-    return {dx, dag, bias_gradient(pass, 2, bias_type)};
+    return {dx, dag};
   });
+}
+
+DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor& ag, int64_t down_rows) {
+  MOREX_ASSERT(x.dim() == 2 && ag.dim() == 2 && x.size(1) == ag.size(1) && x.sizes() == kept.sizes());
+  MOREX_ASSERT(0 < down_rows && down_rows < ag.size(0));
+  const at::Tensor apart = kept.is_same(x) ? at::Tensor() : kept;
+  AutogradNode node("down_both", {x, apart, ag});
+  const at::Tensor a = ag.detach().narrow(0, 0, down_rows),
+                   g = ag.detach().narrow(0, down_rows, ag.size(0) - down_rows);
+  const Tensors out =
+      node.record({matmul_nt(kept, a.to(x.scalar_type())), wide_product(x, g)}, {x, apart, ag},
+                  [down_rows](const BackwardPass& pass) { return down_both_backward(pass, down_rows); });
+  return {out[0], out[1]};
 }
 
 at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias) {
@@ -119,15 +179,18 @@ at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b,
   node.changes(y);
   add_matmul_nn(y, z.to(y.scalar_type()), b.to(y.scalar_type()));
   if (bias.defined()) y.add_(bias.detach());
-  return node.record(std::move(y), {node.wants(2) ? z : at::Tensor(), b},
-                     [z_type = z.scalar_type(), bias_type = type_of(bias)](const BackwardPass& pass) -> Tensors {
-                       const at::Tensor &z = pass.saved[0], &b = pass.saved[1], &dy = pass.grads[0];
-                       const at::ScalarType type = dy.scalar_type();
-                       at::Tensor dz, db;
-                       if (pass.wants(1)) dz = matmul_nt(dy, b.to(type)).to(z_type);           // [T, r]
-                       if (pass.wants(2)) db = matmul_tn(z.to(type), dy).to(b.scalar_type());  // [r, out]
-                       return {dy, dz, db, bias_gradient(pass, 3, bias_type)};
-                     });
+  return node.record(
+      std::move(y), {node.wants(2) ? z : at::Tensor(), b},
+      [z_type = z.scalar_type(), bias_type = bias.defined() ? bias.scalar_type() : at::ScalarType::Undefined](
+          const BackwardPass& pass) -> Tensors {
+        const at::Tensor &z = pass.saved[0], &b = pass.saved[1], &dy = pass.grads[0];
+        const at::ScalarType type = dy.scalar_type();
+        at::Tensor dz, db, d_bias;
+        if (pass.wants(1)) dz = matmul_nt(dy, b.to(type)).to(z_type);           // [T, r]
+        if (pass.wants(2)) db = matmul_tn(z.to(type), dy).to(b.scalar_type());  // [r, out]
+        if (pass.wants(3)) d_bias = dy.sum(0, false, bias_type);                // [out]
+        return {dy, dz, db, d_bias};
+      });
 }
 
 }  // namespace morex::ops

@@ -6,12 +6,20 @@
 
 namespace morex::ops {
 
-// h = x·AGᵀ + bias.  x [T, d]; ag [R, d]; bias [R] or undefined -> [T, R] in x's dtype.
-// Grad: x, ag, bias. Saves x and the leaf's handle. Error: as gemm.h.
-at::Tensor down(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias = {});
+// h = x·AGᵀ.  x [T, d]; ag [R, d] -> [T, R] in x's dtype.
+// Grad: x, ag. Saves x and the leaf's handle. Error: as gemm.h.
+at::Tensor down(const at::Tensor& x, const at::Tensor& ag);
 
 // The same in float32 (float64 for float64): router rows. bfloat16 x is widened chunk by chunk -> [T, R] float32.
-at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias = {});
+at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag);
+
+// Both of one leaf ag = [A; G], A its first down_rows rows: h = down(kept, A) [T, R] and u = down_fp32(x, G) [T, Q].
+// kept [T, d]: x itself, or x after dropout.
+// Grad: kept, x, ag, each formed once. Saves kept, x and the leaf's handle. Error: as gemm.h.
+struct DownBoth {
+  at::Tensor h, u;
+};
+DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor& ag, int64_t down_rows);
 
 // y += z·b + bias, in place; returns y.  y [T, out] (a tensor nobody has saved); z [T, r] of any dtype (cast to y's);
 // b [r, out], stored like this; bias [out] or undefined.

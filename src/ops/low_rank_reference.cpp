@@ -8,13 +8,12 @@
 
 namespace morex::ops::reference {
 
-at::Tensor down(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
-  const at::Tensor h = at::matmul(x, ag.to(x.scalar_type()).t());
-  return bias.defined() ? h + bias.to(x.scalar_type()) : h;
-}
+at::Tensor down(const at::Tensor& x, const at::Tensor& ag) { return at::matmul(x, ag.to(x.scalar_type()).t()); }
 
-at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag, const at::Tensor& bias) {
-  return down(x.to(wide_type(x.scalar_type())), ag, bias);
+at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag) { return down(x.to(wide_type(x.scalar_type())), ag); }
+
+DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor& ag, int64_t down_rows) {
+  return {down(kept, ag.narrow(0, 0, down_rows)), down_fp32(x, ag.narrow(0, down_rows, ag.size(0) - down_rows))};
 }
 
 at::Tensor accumulate_up(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias) {

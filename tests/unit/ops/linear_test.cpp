@@ -143,22 +143,55 @@ TEST(FrozenLinear, SavesNoActivationForAFrozenWeight) {
 }
 
 TEST(LowRank, DownMatchesReference) {
-  const OpFunction op = [](const auto& in) { return ops::down(in[0], in[1], in[2]); };
-  const OpFunction reference = [](const auto& in) { return ops::reference::down(in[0], in[1], in[2]); };
-  const OpFunction wide_op = [](const auto& in) { return ops::down_fp32(in[0], in[1], in[2]); };
+  const OpFunction op = [](const auto& in) { return ops::down(in[0], in[1]); };
+  const OpFunction reference = [](const auto& in) { return ops::reference::down(in[0], in[1]); };
+  const OpFunction wide_op = [](const auto& in) { return ops::down_fp32(in[0], in[1]); };
   for (const at::ScalarType dtype : all_dtypes()) {
     const at::ScalarType leaf = dtype == at::kDouble ? at::kDouble : at::kFloat;
     for (const Layout layout : all_layouts()) {
       for (const int64_t t : {0, 1, 7, 64, 257, 1100}) {
         SCOPED_TRACE("T " + std::to_string(t));
         const std::vector<OpInput> inputs = {{random_tensor({t, kIn}, 1)},
-                                             {random_tensor({kRank, kIn}, 2, 0.2).to(leaf), true, false, false},
-                                             {random_tensor({kRank}, 3).to(leaf), true, false, false}};
+                                             {random_tensor({kRank, kIn}, 2, 0.2).to(leaf), true, false, false}};
         compare_with_reference(op, reference, inputs, dtype, layout);
         compare_with_reference(wide_op, reference, inputs, dtype, layout);
       }
     }
   }
+}
+
+// One leaf for both products; x after dropout is x itself or another tensor.
+TEST(LowRank, DownBothMatchesReference) {
+  const auto both = [](auto&& f) {
+    return [f](const auto& in, bool apart) {
+      const at::Tensor kept = apart ? in[0] * 2.0 : in[0];
+      const auto [h, u] = f(kept, in[0], in[1], kRank - 3);
+      return at::cat({h.to(u.scalar_type()), u}, 1);
+    };
+  };
+  const auto op = both(ops::down_both), reference = both(ops::reference::down_both);
+  for (const bool apart : {false, true})
+    for (const at::ScalarType dtype : all_dtypes()) {
+      const at::ScalarType leaf = dtype == at::kDouble ? at::kDouble : at::kFloat;
+      for (const Layout layout : all_layouts())
+        for (const int64_t t : {0, 1, 7, 64, 257, 2100}) {
+          SCOPED_TRACE("T " + std::to_string(t));
+          compare_with_reference(
+              [&](const auto& in) { return op(in, apart); }, [&](const auto& in) { return reference(in, apart); },
+              {{random_tensor({t, kIn}, 1)}, {random_tensor({kRank, kIn}, 2, 0.2).to(leaf), true, false, false}}, dtype,
+              layout);
+        }
+    }
+}
+
+TEST(LowRank, DownBothGradientsMatchCentralDifferences) {
+  for (const bool apart : {false, true})
+    check_gradients(
+        [apart](const auto& in) {
+          const auto [h, u] = ops::down_both(apart ? in[0] * 2.0 : in[0], in[0], in[1], 2);
+          return at::cat({h, u}, 1);
+        },
+        {random_tensor({4, 6}, 1), random_tensor({5, 6}, 2)});
 }
 
 TEST(LowRank, DownFp32KeepsFloat32PrecisionFromBfloat16) {
