@@ -15,6 +15,7 @@
 #include "adapters/tally_gates.h"
 #include "ops/expert_low_rank.h"
 #include "ops/low_rank.h"
+#include "ops/time_recorder.h"
 
 namespace morex::adapters {
 namespace {
@@ -174,6 +175,7 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
 
   for (size_t i = 0; i < sites_.size(); ++i) {
     const BankSite& site = sites_[i];
+    const ops::PlaceScope place(site.site.module, /*adapter=*/true);
     const Location& location = locations_[i];
     const std::vector<at::Tensor> own = own_tensors(location.structure_leaves);
     const at::Tensor& up = store_->leaf(location.up_leaf);

@@ -1,22 +1,12 @@
-// Tables and JSON on standard output.
+// Texts and JSON for standard output.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "base/json.h"
+#include "base/table.h"
 
 namespace morex::cli {
-
-// Columns as wide as their widest cell; cells that begin with a digit, '-' or '+' stand right.
-class Table {
- public:
-  explicit Table(std::vector<std::string> header);
-  void add(std::vector<std::string> row);  // as many cells as the header
-  std::string text() const;                // with a final line break
-
- private:
-  std::vector<std::vector<std::string>> rows_;
-};
 
 // "name: value" lines, values in one column.
 std::string aligned_pairs(const std::vector<std::pair<std::string, std::string>>& pairs);

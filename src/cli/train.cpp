@@ -32,6 +32,7 @@ void print_text(const train::TrainResult& result, bool evaluated) {
                        {"peak memory", format_bytes(static_cast<double>(result.peak_memory_bytes))},
                        {"adapter", result.adapter_folder},
                    }));
+  if (!result.profile.empty()) fmt::print("\n{}", result.profile);
 }
 
 void run(const TrainOptions& options, const Globals& globals) {

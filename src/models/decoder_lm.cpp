@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/rope.h"
+#include "ops/time_recorder.h"
 
 namespace morex::models {
 
@@ -119,6 +120,7 @@ DecoderLm::Call DecoderLm::begin(const at::Tensor& ids, const nn::BatchContext& 
 }
 
 at::Tensor DecoderLm::embed(const at::Tensor& ids) const {
+  const ops::PlaceScope place(embedding_.module);
   const at::Tensor flat = ids.reshape({-1});  // [T]
   if (flat.is_cpu() && flat.numel() > 0) {
     const auto [low, high] = at::aminmax(flat);
@@ -133,6 +135,7 @@ at::Tensor DecoderLm::embed(const at::Tensor& ids) const {
 
 at::Tensor DecoderLm::attend(const Call& call, int64_t layer, const at::Tensor& q, const at::Tensor& k,
                              const at::Tensor& v, nn::KvCache* cache) const {
+  const ops::PlaceScope place("attention");
   const int64_t head_dim = config_.head_dim;
   const auto heads = [&](const at::Tensor& x) {  // [T, H·K] -> [B, H, L, K]
     return x.view({call.batch, call.length, -1, head_dim}).transpose(1, 2);
@@ -160,6 +163,7 @@ at::Tensor DecoderLm::logits(const at::Tensor& h, const nn::BatchContext& ctx, n
 at::Tensor DecoderLm::loss_sum(const at::Tensor& h, const at::Tensor& targets, const nn::BatchContext& ctx,
                                nn::RoutingReport& report) const {
   if (head().adapter != nullptr) return ops::cross_entropy_sum(logits(h, ctx, report), targets);
+  const ops::PlaceScope place(head().members.front().module);
   const nn::LinearWeight& weight = head().members.front().weight;
   return ops::linear_cross_entropy(h, weight.value, targets, weight.transposed);
 }

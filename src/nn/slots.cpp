@@ -6,16 +6,35 @@
 #include "base/error.h"
 #include "ops/frozen_linear.h"
 #include "ops/swiglu.h"
+#include "ops/time_recorder.h"
 
 namespace morex::nn {
+namespace {
+
+// "q_proj,k_proj,v_proj": the group's place in a profile.
+std::string group_name(const std::vector<LinearMember>& members) {
+  std::string name;
+  for (const LinearMember& member : members) {
+    if (!name.empty()) name += ',';
+    name += member.module.substr(member.module.rfind('.') + 1);
+  }
+  return name;
+}
+
+}  // namespace
 
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x, const BatchContext& ctx,
                                              RoutingReport& report) const {
+  const std::string name = ops::recording_time() ? group_name(members) : "";
+  const ops::PlaceScope place(name);
   std::vector<ops::MapWeight> weights;
   weights.reserve(members.size());
   for (const LinearMember& member : members) weights.push_back({member.weight.value, member.weight.transposed});
   auto [y, shared_x] = ops::frozen_linears(x, weights);  // [T, out] each
-  if (adapter != nullptr) adapter->apply(shared_x, y, ctx, report);
+  if (adapter != nullptr) {
+    const ops::PlaceScope adapter_place(name, /*adapter=*/true);
+    adapter->apply(shared_x, y, ctx, report);
+  }
   for (size_t i = 0; i < members.size(); ++i) {
     if (members[i].bias.defined()) y[i].add_(members[i].bias);
   }
@@ -23,6 +42,7 @@ std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x, const BatchCon
 }
 
 at::Tensor Mlp::forward(const at::Tensor& x, const BatchContext& ctx, RoutingReport& report) const {
+  const ops::PlaceScope place("mlp", adapter != nullptr);
   return adapter != nullptr ? adapter->apply(*this, x, ctx, report) : forward_base(x, ctx, report);
 }
 

@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "ops/attention_forms.h"
 #include "ops/row_kernels.h"
+#include "ops/time_recorder.h"
 
 #ifdef MOREX_HAS_BRGEMM
 namespace at::native::cpublas {
@@ -111,6 +112,14 @@ BlockRange key_blocks(const Visibility& visible, int64_t row, int64_t rows) {
   return {visible.begin(row) / kBlock, padded(visible.end(row + rows - 1)) / kBlock};
 }
 
+// For a profile: `products` products between what each query and the keys it may see by position hold.
+void count_attention(const Visibility& visible, const at::Tensor& q, double products) {
+  if (!recording_time()) return;
+  double pairs = 0;
+  for (int64_t i = 0; i < q.size(2); ++i) pairs += static_cast<double>(visible.end(i) - visible.begin(i));
+  count_flops(2.0 * products * pairs * static_cast<double>(q.size(0) * q.size(1) * q.size(3)), at::kFloat);
+}
+
 // Turns the products of 64 query rows with the key blocks of a range into probabilities, zero where nothing is visible.
 class Probabilities {
  public:
@@ -194,6 +203,7 @@ AttentionResult blocked_attention(const at::Tensor& q, const at::Tensor& k, cons
   const at::Tensor out = at::empty({batch, heads, qp.size(2), width}, qp.options());
   const at::Tensor lse = at::empty({batch, heads, length}, qp.options());
   const Visibility visible(kind, length, k.size(2));
+  count_attention(visible, q, 2);
   const int64_t blocks = qp.size(2) / kBlock;
   const float* qs = qp.const_data_ptr<float>();
   const float *ks = kt.const_data_ptr<float>(), *vs = vp.const_data_ptr<float>();
@@ -238,6 +248,7 @@ AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::
   const at::Tensor delta = at::sum(dout.to(at::kFloat) * result.out, 3);  // [B, H, L]
   const at::Tensor dq = at::empty_like(qp), dk = at::zeros_like(kp), dv = at::zeros_like(kp);
   const Visibility visible(kind, length, k.size(2));
+  count_attention(visible, q, 5);
   const int64_t blocks = qp.size(2) / kBlock;
   const float *qs = qp.const_data_ptr<float>(), *gs = gp.const_data_ptr<float>(), *ks = kp.const_data_ptr<float>();
   const float *kts = kt.const_data_ptr<float>(), *vts = vt.const_data_ptr<float>();

@@ -79,6 +79,7 @@ bool BackwardPass::wants(size_t input) const { return node_.task_should_compute_
 
 AutogradNode::AutogradNode(const char* name, at::TensorList inputs)
     : name_(name),
+      timed_(name),
       inputs_(inputs.begin(), inputs.end()),
       recording_(at::GradMode::is_enabled() && any_wanted(inputs)) {}
 

@@ -7,6 +7,8 @@
 #include <functional>
 #include <vector>
 
+#include "ops/time_recorder.h"
+
 namespace torch::autograd {
 struct Node;
 }
@@ -37,7 +39,8 @@ using BackwardFunction = std::function<Tensors(const BackwardPass&)>;
 // result. When nothing can be differentiated (no_grad, no input that requires it), record() gives its outputs back.
 class AutogradNode {
  public:
-  // name: in messages, a literal. inputs: all that may get a gradient; undefined ones stand for absent inputs.
+  // name: in messages and profiles, a literal. inputs: all that may get a gradient; undefined ones stand for absent
+  // inputs.
   AutogradNode(const char* name, at::TensorList inputs);
 
   // Whether the gradient of this input will be wanted: what backward needs for it alone must be saved only then.
@@ -56,6 +59,7 @@ class AutogradNode {
 
  private:
   const char* name_;
+  TimedScope timed_;
   Tensors inputs_;
   at::Tensor changed_;
   bool recording_, keeps_missing_ = false;

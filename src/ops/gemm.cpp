@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/time_recorder.h"
 
 #ifdef MOREX_HAS_MKLDNN_MATMUL
 namespace at::native {
@@ -39,12 +40,13 @@ at::Tensor dense_matrix(const at::Tensor& t) {
 }
 
 // out = a·b, or out += a·b.
-void product_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
+void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
   const at::NoGradGuard no_grad;
   if (a.numel() == 0 || b.numel() == 0) {  // an empty sum is zero
     if (!accumulate) out.zero_();
     return;
   }
+  const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {
     at::native::mkldnn_matmul(dense_matrix(a), dense_matrix(b), out, accumulate ? 1.0f : 0.0f, 1.0f);
@@ -59,10 +61,10 @@ void product_into(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
   }
 }
 
-at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+at::Tensor product(const char* name, const at::Tensor& a, const at::Tensor& b) {
   MOREX_ASSERT(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) && a.scalar_type() == b.scalar_type());
   const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options().requires_grad(false));
-  product_into(out, a, b, false);
+  product_into(name, out, a, b, false);
   return out;
 }
 
@@ -77,20 +79,20 @@ bool onednn_products() {
 #endif
 }
 
-at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product(x, w.detach().t()); }
+at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nt", x, w.detach().t()); }
 
-at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product(x, w); }
+at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nn", x, w); }
 
-at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) { return product(a.detach().t(), b); }
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) { return product("matmul_tn", a.detach().t(), b); }
 
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {
   MOREX_ASSERT(y.size(0) == z.size(0) && y.size(1) == b.size(1) && z.size(1) == b.size(0));
-  product_into(y, z, b, true);
+  product_into("add_matmul_nn", y, z, b, true);
 }
 
 void add_matmul_tn(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b) {
   MOREX_ASSERT(y.size(0) == a.size(1) && y.size(1) == b.size(1) && a.size(0) == b.size(0));
-  product_into(y, a.detach().t(), b, true);
+  product_into("add_matmul_tn", y, a.detach().t(), b, true);
 }
 
 }  // namespace morex::ops

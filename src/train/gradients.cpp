@@ -9,6 +9,7 @@
 
 #include "base/strings.h"
 #include "ops/flat_adamw.h"
+#include "ops/time_recorder.h"
 #include "train/device_batch.h"
 
 namespace morex::train {
@@ -45,6 +46,7 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
   MOREX_ASSERT(sums.supervised > 0);  // load_dataset leaves out rows without targets
   trainable.parameters().zero_grads();
   for (size_t micro = 0; micro < window.size(); ++micro) {
+    const ops::TimedScope pass("micro-batch", ops::TimedKind::kPhase);
     DeviceBatch batch = put_on_device(window[micro], model);
     batch.ctx.seed = seed;
     batch.ctx.step = step;
@@ -64,7 +66,10 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
                 "[step {}] the loss must be finite, got {} in micro-batch {}; first bad: {}. Hint: a smaller "
                 "learning_rate, a max_grad_norm, or dtype float32.",
                 step + 1, value, micro + 1, first_bad_tensor(model, trainable.parameters(), batch));
-    total.backward();
+    {
+      const ops::TimedScope timed("backward", ops::TimedKind::kPhase, /*backward=*/true);
+      total.backward();
+    }
     sums.nll += nll.item<double>();
     if (auxiliary.defined()) sums.auxiliary += auxiliary.item<double>() * share;
   }

@@ -13,9 +13,10 @@ namespace {
 namespace fs = std::filesystem;
 
 bool written_by_a_run(const std::string& name) {
-  static constexpr std::array kFiles = {"metrics.jsonl",     "samples.jsonl",       "routing.jsonl",
-                                        "run.json",          "adapter_config.json", "adapter_model.safetensors",
-                                        "model.safetensors", "clusters.safetensors"};
+  static constexpr std::array kFiles = {"metrics.jsonl",     "samples.jsonl",        "routing.jsonl",
+                                        "run.json",          "adapter_config.json",  "adapter_model.safetensors",
+                                        "model.safetensors", "clusters.safetensors", "profile.txt",
+                                        "profile.json"};
   return name.starts_with("checkpoint-") || name.starts_with("events.out.tfevents.") ||
          std::find(kFiles.begin(), kFiles.end(), name) != kFiles.end();
 }

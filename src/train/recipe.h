@@ -46,6 +46,7 @@ struct Recipe {
   std::string device = "auto";  // cpu, cuda, auto
   int64_t threads = 0;          // 0: all available cores
   bool report_to_tensorboard = true;
+  bool profile = false;
   // method: keys handed on to the adapters, or method: full
   Json method;
 };

@@ -192,6 +192,10 @@ std::vector<RecipeOption> make_table() {
              one_of({"auto", "cpu", "cuda"})),
       option("threads", &R::threads, "Processor threads; 0: all that this process may use.", none, at_least(0)),
       report_to_option(),
+      option("profile", &R::profile,
+             "Write where the time of the third to fifth step goes: profile.txt, and profile.json for chrome://tracing "
+             "or Perfetto. CPU only.",
+             none),
   };
 }
 

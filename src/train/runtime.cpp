@@ -38,6 +38,8 @@ std::string Runtime::dtype_name() const {
 Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings) {
   Runtime runtime;
   runtime.device = resolve_device(recipe.device);
+  MOREX_CHECK(!recipe.profile || runtime.device.is_cpu(), ErrorKind::kConfig,
+              "[recipe] profile measures runs on the CPU, got device {}", runtime.device.str());
   runtime.dtype = resolve_dtype(recipe.dtype, runtime.device, warnings);
   runtime.threads = recipe.threads > 0 ? recipe.threads : available_cores();
   at::set_num_threads(static_cast<int>(runtime.threads));

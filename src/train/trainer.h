@@ -12,6 +12,7 @@ struct TrainResult {
   double train_loss = 0, eval_loss = 0, seconds = 0, tokens_per_second = 0;
   int64_t trainable_parameters = 0, peak_memory_bytes = 0;
   std::string adapter_folder;
+  std::string profile;  // the tables of profile.txt; empty without
 };
 
 // Runs the recipe to its end. `interrupt`, when set by a signal handler, ends it after the current step with a

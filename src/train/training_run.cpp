@@ -8,6 +8,7 @@
 #include "base/strings.h"
 #include "base/system.h"
 #include "models/check_ids.h"
+#include "ops/time_recorder.h"
 #include "train/cost.h"
 #include "train/output_folder.h"
 #include "train/routing_log.h"
@@ -100,6 +101,8 @@ void TrainingRun::open_output() {
   const RunLogParts parts{!recipe_.sample_prompts.empty(), tally_ != nullptr, recipe_.report_to_tensorboard};
   log_ = std::make_unique<RunLog>(output, state_.step, parts);
   write_run_json(nullptr);
+  if (recipe_.profile)
+    profiler_ = std::make_unique<StepProfiler>(state_.step, schedule_.total_steps, runtime_.threads, warnings_);
 }
 
 void TrainingRun::resume(const fs::path& checkpoint) {
@@ -142,6 +145,7 @@ TrainResult TrainingRun::run() {
     train_step();
     bool save = due(recipe_.save_steps);
     bool stop = interrupt_.load();
+    if (profiler_ && (profiler_->ready(state_.step) || stop)) profiler_->write(recipe_.output_dir);
     const bool evaluation_due = evaluation_->wanted() && due(recipe_.eval_steps);
     state_.evaluation_pending = evaluation_due && stop;
     if (evaluation_due && !stop) {
@@ -171,6 +175,7 @@ TrainResult TrainingRun::run() {
   result.trainable_parameters = trainable_->parameters().parameter_count();
   result.peak_memory_bytes = peak_rss_bytes();
   result.adapter_folder = recipe_.output_dir;
+  if (profiler_) result.profile = profiler_->text();
   Json json = {{"steps", result.steps},
                {"train_loss", result.train_loss},
                {"seconds", result.seconds},
@@ -184,17 +189,32 @@ TrainResult TrainingRun::run() {
   return result;
 }
 
+TrainingRun::Update TrainingRun::update(int64_t step) {
+  const auto recording = profiler_ ? profiler_->record(step) : nullptr;
+  const ops::TimedScope whole("step", ops::TimedKind::kPhase);
+  Update update;
+  const std::vector<data::Batch> window = [&] {
+    const ops::TimedScope timed("data");
+    return source_->window(step);
+  }();
+  update.sums =
+      accumulate_gradients(*model_, *trainable_, window, recipe_.seed, step, schedule_.total_steps, tally_.get());
+  nn::ParameterStore& store = trainable_->parameters();
+  {
+    const ops::TimedScope timed("clip");
+    update.grad_norm = checked_clip(store, recipe_.max_grad_norm, step);
+  }
+  update.learning_rate = schedule_.rate(step);
+  watch_.observe(store, step, update.learning_rate, warnings_);
+  const ops::TimedScope timed("optimizer");
+  optimizer_->step(update.learning_rate, step);
+  return update;
+}
+
 void TrainingRun::train_step() {
   const auto start = std::chrono::steady_clock::now();
   const int64_t step = state_.step;  // updates done before
-  const StepSums sums = accumulate_gradients(*model_, *trainable_, source_->window(step), recipe_.seed, step,
-                                             schedule_.total_steps, tally_.get());
-  nn::ParameterStore& store = trainable_->parameters();
-  const double norm = checked_clip(store, recipe_.max_grad_norm, step);
-  const double learning_rate = schedule_.rate(step);
-  watch_.observe(store, step, learning_rate, warnings_);
-  optimizer_->step(learning_rate, step);
-
+  const auto [sums, norm, learning_rate] = update(step);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   state_.step = step + 1;
   state_.epoch = static_cast<double>(state_.step) / static_cast<double>(source_->steps_per_epoch());

@@ -18,6 +18,7 @@
 #include "train/run_log.h"
 #include "train/runtime.h"
 #include "train/schedule.h"
+#include "train/step_profiler.h"
 #include "train/trainable.h"
 #include "train/trainer.h"
 #include "train/trainer_state.h"
@@ -39,7 +40,14 @@ class TrainingRun {
   void prepare_reader();
   bool due(int64_t every) const;  // at the last step, and at every multiple of `every` > 0
 
+  // What one update gives.
+  struct Update {
+    StepSums sums;
+    double grad_norm = 0, learning_rate = 0;
+  };
+
   void train_step();
+  Update update(int64_t step);
   void log_step(double learning_rate, double grad_norm);
   void log_routing(Json& metrics);
   at::Tensor routing_sums() const;  // undefined: nothing is routed
@@ -71,6 +79,7 @@ class TrainingRun {
   int64_t started_at_step_ = 0;
   std::filesystem::path resumed_from_;  // empty: a fresh start
   std::unique_ptr<RunLog> log_;
+  std::unique_ptr<StepProfiler> profiler_;  // null: not asked for
   std::unique_ptr<Progress> progress_;
 };
 

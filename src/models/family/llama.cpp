@@ -8,6 +8,7 @@
 #include "models/decoder_lm.h"
 #include "ops/add_rms_norm.h"
 #include "ops/rms_norm.h"
+#include "ops/time_recorder.h"
 
 namespace morex::models {
 namespace {
@@ -47,6 +48,7 @@ class Llama : public DecoderLm {
     ops::StreamAndNorm x{embedded, ops::rms_norm(embedded, input_norm(0), eps)};
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];
+      const ops::PlaceScope place(static_cast<int64_t>(i));
       if (all_hidden != nullptr) all_hidden->push_back(x.stream);
       const auto qkv = layer.qkv.forward(x.normed, ctx, report);
       const at::Tensor mixed = attend(call, static_cast<int64_t>(i), qkv[0], qkv[1], qkv[2], cache);  // [T, H·K]

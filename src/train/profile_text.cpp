@@ -1,0 +1,162 @@
+#include "train/profile_text.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/strings.h"
+#include "base/table.h"
+
+namespace morex::train {
+namespace {
+
+constexpr double kSmallestShare = 0.001;
+constexpr size_t kMostRows = 40;
+
+std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
+std::string dtype_name(c10::ScalarType dtype) {
+  switch (dtype) {
+    case c10::ScalarType::BFloat16:
+      return "bfloat16";
+    case c10::ScalarType::Double:
+      return "float64";
+    default:
+      return "float32";
+  }
+}
+const char* pass_name(bool backward) { return backward ? "backward" : "forward"; }
+
+class Tables {
+ public:
+  explicit Tables(const Profile& profile) : profile_(profile) {}
+
+  std::string operations() const {
+    Table table({"operation", "pass", "calls", "ms", "share", "in products", "GFLOP", "GF/s", "of peak"});
+    const size_t shown = rows_shown(profile_.operations);
+    for (size_t i = 0; i < shown; ++i) {
+      const OperationRow& row = profile_.operations[i];
+      std::vector<std::string> cells = {row.name,         pass_name(row.backward), calls(row.spent),
+                                        ms(row.spent.ms), share(row.spent.ms),     some_ms(row.spent.products_ms)};
+      append_rate(cells, row.spent);
+      table.add(cells);
+    }
+    double rest = 0;
+    for (size_t i = shown; i < profile_.operations.size(); ++i) rest += profile_.operations[i].spent.ms;
+    if (shown < profile_.operations.size())
+      table.add({fmt::format("{} others", profile_.operations.size() - shown), "", "", ms(rest), share(rest), "", "",
+                 "", ""});
+    table.add({"unaccounted", "", "", ms(profile_.unaccounted_ms), share(profile_.unaccounted_ms), "", "", "", ""});
+    std::vector<std::string> sum = {
+        "sum", "", "", ms(profile_.all.ms), share(profile_.all.ms), ms(profile_.products.ms)};
+    append_rate(sum, profile_.all);
+    table.add(sum);
+    return table.text();
+  }
+
+  std::string products() const {
+    Table table({"product", "inside", "dtype", "m", "n", "k", "calls", "ms", "share", "GF/s", "of peak"});
+    const size_t shown = rows_shown(profile_.products_by_shape);
+    for (size_t i = 0; i < shown; ++i) {
+      const ProductRow& row = profile_.products_by_shape[i];
+      const auto& [batch, m, n, k] = row.shape;
+      table.add({row.name, row.inside, dtype_name(row.dtype), batch > 1 ? fmt::format("{}x{}", batch, m) : number(m),
+                 number(n), number(k), calls(row.spent), ms(row.spent.ms), share(row.spent.ms), rate(row.spent),
+                 percent(row.spent.peak_share())});
+    }
+    Spent rest;
+    for (size_t i = shown; i < profile_.products_by_shape.size(); ++i) {
+      const Spent& spent = profile_.products_by_shape[i].spent;
+      rest.calls += spent.calls, rest.ms += spent.ms, rest.gflop += spent.gflop, rest.ideal_ms += spent.ideal_ms;
+    }
+    if (shown < profile_.products_by_shape.size())
+      table.add({fmt::format("{} others", profile_.products_by_shape.size() - shown), "", "", "", "", "", calls(rest),
+                 ms(rest.ms), share(rest.ms), rate(rest), percent(rest.peak_share())});
+    table.add({"sum", "", "", "", "", "", calls(profile_.products), ms(profile_.products.ms),
+               share(profile_.products.ms), rate(profile_.products), percent(profile_.products.peak_share())});
+    return table.text();
+  }
+
+  std::string layers() const {
+    Table table({"layer", "forward ms", "backward ms", "share", "in products", "GF/s", "of peak"});
+    const auto add = [&](const std::string& name, const LayerRow& row) {
+      table.add({name, ms(row.forward.ms), ms(row.backward.ms), share(row.all.ms), some_ms(row.all.products_ms),
+                 rate(row.all), percent(row.all.peak_share())});
+    };
+    for (const LayerRow& row : profile_.layers)
+      if (row.layer >= 0) add(number(row.layer), row);
+    for (const LayerRow& row : profile_.layers)
+      if (row.layer < 0) add("outside", row);
+    return table.text();
+  }
+
+  std::string parts() const {
+    Table table({"part of the model", "base forward ms", "backward ms", "adapter forward ms", "backward ms", "share",
+                 "in products", "of peak"});
+    for (const PartRow& row : profile_.parts)
+      table.add({row.name, ms(row.forward.ms), ms(row.backward.ms), some_ms(row.adapter_forward.ms),
+                 some_ms(row.adapter_backward.ms), share(row.all.ms), some_ms(row.all.products_ms),
+                 percent(row.all.peak_share())});
+    return table.text();
+  }
+
+  std::string library_calls() const {
+    Table table({"call", "pass", "calls", "ms", "share"});
+    const size_t shown = rows_shown(profile_.library_calls);
+    for (size_t i = 0; i < shown; ++i) {
+      const OperationRow& row = profile_.library_calls[i];
+      table.add({row.name, pass_name(row.backward), calls(row.spent), ms(row.spent.ms), share(row.spent.ms)});
+    }
+    return table.text();
+  }
+
+ private:
+  template <typename Row>
+  size_t rows_shown(const std::vector<Row>& rows) const {
+    const auto small = std::find_if(rows.begin(), rows.end(),
+                                    [&](const Row& row) { return row.spent.ms < kSmallestShare * profile_.all.ms; });
+    return std::min(kMostRows, static_cast<size_t>(small - rows.begin()));
+  }
+
+  static std::string number(int64_t value) { return fmt::format("{}", value); }
+  static std::string ms(double value) { return fmt::format("{:.2f}", value); }
+  static std::string some_ms(double value) { return value > 0 ? ms(value) : ""; }
+  static std::string calls(const Spent& spent) { return fmt::format("{:.0f}", spent.calls); }
+  static std::string rate(const Spent& spent) { return fmt::format("{:.0f}", spent.rate()); }
+  std::string share(double value) const { return percent(value / profile_.all.ms); }
+  static void append_rate(std::vector<std::string>& cells, const Spent& spent) {
+    if (spent.gflop > 0) {
+      cells.insert(cells.end(), {fmt::format("{:.2f}", spent.gflop), rate(spent), percent(spent.peak_share())});
+    } else {
+      cells.insert(cells.end(), {"", "", ""});
+    }
+  }
+
+  const Profile& profile_;
+};
+
+}  // namespace
+
+std::string profile_text(const Profile& profile, const PeakRates& peaks, const ProfiledRun& run) {
+  std::vector<std::string> rates;
+  for (const auto& [dtype, rate] : peaks) rates.push_back(fmt::format("{} {:.0f}", dtype_name(dtype), rate / 1e9));
+  const std::string which = run.first_step == run.last_step
+                                ? fmt::format("step {}", run.first_step)
+                                : fmt::format("the mean of steps {} to {}", run.first_step, run.last_step);
+  const Tables tables(profile);
+  std::string text = fmt::format("Profile: {}, {} threads, {:.1f} ms a step, all times per step\n", which, run.threads,
+                                 profile.all.ms);
+  text += fmt::format(
+      "Matrix products take {} of the time, at {:.0f} GF/s, {} of the peak; the whole step reaches {} of it.\n",
+      percent(profile.products.ms / profile.all.ms), profile.products.rate(), percent(profile.products.peak_share()),
+      percent(profile.all.peak_share()));
+  text += fmt::format("Peak, measured on large products in this run, GF/s: {}\n", join(rates, ", "));
+  text += "\nBy operation (products and calls of the library count for the operation they are part of)\n\n" +
+          tables.operations();
+  text += "\nMatrix products by shape\n\n" + tables.products();
+  text += "\nBy part of the model\n\n" + tables.parts();
+  text += "\nBy layer\n\n" + tables.layers();
+  text += "\nCalls of the library, wherever they stand\n\n" + tables.library_calls();
+  return text;
+}
+
+}  // namespace morex::train
