@@ -5,9 +5,13 @@
 #include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
@@ -47,14 +51,14 @@ template <typename T>
   }
 }
 
-// x += α·σ(y), σ(y) into y.
-template <typename T, typename Act>
+// x += α·σ(y), or x = α·σ(y) where the sum begins; σ(y) into y.
+template <bool begins, typename T, typename Act>
 [[gnu::always_inline]] inline void activate_row(const Act& act, T* __restrict y, T* __restrict x, T alpha, int64_t n) {
 #pragma omp simd
   for (int64_t k = 0; k < n; ++k) {
     const T value = act.value(y[k]);
     y[k] = value;
-    x[k] += alpha * value;
+    x[k] = begins ? alpha * value : x[k] + alpha * value;
   }
 }
 
@@ -73,16 +77,88 @@ template <typename T, typename Act>
   return dot;
 }
 
-// db += h·dv; returns dv·b.
+// One register of numbers.
 template <typename T>
-[[gnu::always_inline]] inline T differentiate_product(const T* dv, const T* b, T h, T* __restrict db, int64_t n) {
-  T dot = 0;
-#pragma omp simd reduction(+ : dot)
-  for (int64_t k = 0; k < n; ++k) {
-    dot += dv[k] * b[k];
-    db[k] += h * dv[k];
+struct LanesOf {
+  typedef T Type __attribute__((vector_size(64), aligned(alignof(T)), may_alias));
+};
+template <typename T>
+using Lanes = typename LanesOf<T>::Type;
+template <typename T>
+inline constexpr int64_t kLanes = static_cast<int64_t>(64 / sizeof(T));
+
+// The chosen nodes of a piece that chose one expert.
+template <typename T>
+struct ExpertNodes {
+  struct Node {
+    const T* h;   // [r]
+    const T* dv;  // [d']
+    T* dh;        // [r]
+  };
+  std::vector<Node> nodes;
+};
+
+// db[q0 + q, k0 + k] += Σ h_q·dv_k over the nodes, for Q rows q and K registers of k.
+template <int Q, int K, typename T>
+[[gnu::always_inline]] inline void outer_tile(const ExpertNodes<T>& of, int64_t q0, int64_t k0, T* db, int64_t wide) {
+  Lanes<T> sum[Q][K] = {};
+  for (const auto& node : of.nodes) {
+#pragma GCC unroll 2
+    for (int k = 0; k < K; ++k) {
+      const auto d = *reinterpret_cast<const Lanes<T>*>(node.dv + k0 + k * kLanes<T>);
+#pragma GCC unroll 4
+      for (int q = 0; q < Q; ++q) sum[q][k] += node.h[q0 + q] * d;
+    }
   }
-  return dot;
+#pragma GCC unroll 4
+  for (int q = 0; q < Q; ++q)
+#pragma GCC unroll 2
+    for (int k = 0; k < K; ++k) *reinterpret_cast<Lanes<T>*>(db + (q0 + q) * wide + k0 + k * kLanes<T>) += sum[q][k];
+}
+
+template <int Q, typename T>
+[[gnu::always_inline]] inline void outer_rows(const ExpertNodes<T>& of, int64_t q0, T* db, int64_t wide) {
+  int64_t k = 0;
+  for (; k + 2 * kLanes<T> <= wide; k += 2 * kLanes<T>) outer_tile<Q, 2>(of, q0, k, db, wide);
+  for (; k + kLanes<T> <= wide; k += kLanes<T>) outer_tile<Q, 1>(of, q0, k, db, wide);
+  if (k == wide) return;
+  for (const auto& node : of.nodes)
+    for (int64_t q = q0; q < q0 + Q; ++q)
+      for (int64_t rest = k; rest < wide; ++rest) db[q * wide + rest] += node.h[q] * node.dv[rest];
+}
+
+// db [r, d'] += Σ h ⊗ dv over the nodes.
+template <typename T>
+[[gnu::always_inline]] inline void add_outer_products(const ExpertNodes<T>& of, T* db, int64_t rank, int64_t wide) {
+  int64_t q = 0;
+  for (; q + 4 <= rank; q += 4) outer_rows<4>(of, q, db, wide);
+  for (; q < rank; ++q) outer_rows<1>(of, q, db, wide);
+}
+
+// dh += dv·b of N nodes from `first` on, b [d', padded] with rows of whole registers.
+template <int N, typename T>
+[[gnu::always_inline]] inline void back_through(const ExpertNodes<T>& of, size_t first, const T* b, int64_t padded,
+                                                int64_t rank, int64_t wide) {
+  const auto* nodes = of.nodes.data() + first;
+  for (int64_t q0 = 0; q0 < rank; q0 += kLanes<T>) {
+    Lanes<T> sum[N] = {};
+    for (int64_t k = 0; k < wide; ++k) {
+      const auto row = *reinterpret_cast<const Lanes<T>*>(b + k * padded + q0);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) sum[n] += nodes[n].dv[k] * row;
+    }
+    const int64_t count = std::min(kLanes<T>, rank - q0);
+    for (int n = 0; n < N; ++n)
+      for (int64_t q = 0; q < count; ++q) nodes[n].dh[q0 + q] += sum[n][q];
+  }
+}
+
+template <typename T>
+[[gnu::always_inline]] inline void back_through_all(const ExpertNodes<T>& of, const T* b, int64_t padded, int64_t rank,
+                                                    int64_t wide) {
+  size_t n = 0;
+  for (; n + 4 <= of.nodes.size(); n += 4) back_through<4>(of, n, b, padded, rank, wide);
+  for (; n < of.nodes.size(); ++n) back_through<1>(of, n, b, padded, rank, wide);
 }
 
 template <typename T, typename Act>
@@ -95,31 +171,44 @@ struct Loops {
   const int64_t* ids;
   const T* bt;  // [s, r, d'] scaled
 
-  // y [T·nodes, d'] holds W·below (bottom: zeros) and becomes σ(…); x [T·P, d'].
-  [[gnu::always_inline]] void forward(int64_t begin, int64_t end, const T* bias, T* y, T* x) const {
+  // y [T·nodes, d'] holds W·below (at the bottom: nothing yet) and becomes σ(…); x [T·P, d'].
+  [[gnu::always_inline]] void forward(int64_t begin, int64_t end, bool bottom, const T* bias, T* y, T* x) const {
     const int64_t wide = size.wide, rank = size.rank;
     for (int64_t n = begin * size.nodes; n < end * size.nodes; ++n) {
       const int64_t t = n / size.nodes, i = ids[n];
-      T* row = y + n * wide;
+      T *row = y + n * wide, *sum = x + n / size.fan * wide;
       const T* constant = bias + i * wide;
+      if (bottom) {
+        std::copy(constant, constant + wide, row);
+      } else {
 #pragma omp simd
-      for (int64_t k = 0; k < wide; ++k) row[k] += constant[k];
+        for (int64_t k = 0; k < wide; ++k) row[k] += constant[k];
+      }
       add_product(row, h + t * h_stride + i * rank, bt + i * rank * wide, rank, wide);
-      activate_row(act, row, x + n / size.fan * wide, alpha[n], wide);
+      n % size.fan == 0 ? activate_row<true>(act, row, sum, alpha[n], wide)
+                        : activate_row<false>(act, row, sum, alpha[n], wide);
     }
   }
 
-  // db [s, r, d'] and dbias [s, d'] of these tokens alone; dh [T, s·r] starts at zero.
+  // db [s, r, d'] and dbias [s, d'] of these tokens alone; dh [T, s·r]; b [s, d', padded] scaled.
   [[gnu::always_inline]] void backward(int64_t begin, int64_t end, const T* y, const T* dx, T* dv, T* dh, T* d_alpha,
-                                       T* db, T* dbias) const {
+                                       T* db, T* dbias, const T* b, int64_t padded,
+                                       std::vector<ExpertNodes<T>>& by_expert) const {
     const int64_t wide = size.wide, rank = size.rank, rows = size.experts * rank;
+    std::fill(dh + begin * rows, dh + end * rows, T(0));
+    std::fill(db, db + rows * wide, T(0));
+    std::fill(dbias, dbias + size.experts * wide, T(0));
+    for (ExpertNodes<T>& of : by_expert) of.nodes.reserve(static_cast<size_t>((end - begin) * size.nodes));
     for (int64_t n = begin * size.nodes; n < end * size.nodes; ++n) {
-      const int64_t t = n / size.nodes, i = ids[n], first = i * rank;
+      const int64_t t = n / size.nodes, i = ids[n];
       T* d = dv + n * wide;
       d_alpha[n] = differentiate_row(act, y + n * wide, dx + n / size.fan * wide, alpha[n], d, dbias + i * wide, wide);
-      for (int64_t q = 0; q < rank; ++q)
-        dh[t * rows + first + q] += differentiate_product(d, bt + (first + q) * wide, h[t * h_stride + first + q],
-                                                          db + (first + q) * wide, wide);
+      by_expert[static_cast<size_t>(i)].nodes.push_back({h + t * h_stride + i * rank, d, dh + t * rows + i * rank});
+    }
+    for (int64_t i = 0; i < size.experts; ++i) {
+      const ExpertNodes<T>& of = by_expert[static_cast<size_t>(i)];
+      add_outer_products(of, db + i * rank * wide, rank, wide);
+      back_through_all(of, b + i * wide * padded, padded, rank, wide);
     }
   }
 };
@@ -146,24 +235,28 @@ Tensors backward_of(const BackwardPass& pass, double scale, TreeActivation activ
   const Sizes size = sizes_of(alpha, b);
   const int64_t pieces = token_pieces(size.tokens), rows = size.experts * size.rank;
   const at::TensorOptions like = h.options().requires_grad(false);
-  const at::Tensor bt = scaled_transpose(b, scale);            // [s, r, d']
-  const at::Tensor dv = at::empty(y.sizes(), like);            // [T·P·f, d']
-  const at::Tensor dh = at::zeros({size.tokens, rows}, like);  // [T, s·r]
-  const at::Tensor d_alpha = at::empty(alpha.sizes(), like);   // [T, P, f]
-  at::Tensor db = at::zeros({pieces, rows, size.wide}, like);  // summed over the pieces below
-  at::Tensor dbias = at::zeros({pieces, size.experts, size.wide}, like);
+  const at::Tensor bt = scaled_transpose(b, scale);  // [s, r, d']
+  const int64_t lanes = 64 / h.element_size(), padded = (size.rank + lanes - 1) / lanes * lanes;
+  const at::Tensor wide_b = at::constant_pad_nd(b * scale, {0, padded - size.rank}).contiguous();  // [s, d', padded]
+  const at::Tensor dv = at::empty(y.sizes(), like);                                                // [T·P·f, d']
+  const at::Tensor dh = at::zeros({size.tokens, rows}, like);                                      // [T, s·r]
+  const at::Tensor d_alpha = at::empty(alpha.sizes(), like);                                       // [T, P, f]
+  at::Tensor db = at::empty({pieces, rows, size.wide}, like);  // summed over the pieces below
+  at::Tensor dbias = at::empty({pieces, size.experts, size.wide}, like);
   AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "tree_level_backward", [&] {
     const scalar_t *ys = y.const_data_ptr<scalar_t>(), *dxs = dx.const_data_ptr<scalar_t>();
     scalar_t *dvs = dv.mutable_data_ptr<scalar_t>(), *dhs = dh.mutable_data_ptr<scalar_t>();
     scalar_t *das = d_alpha.mutable_data_ptr<scalar_t>(), *dbs = db.mutable_data_ptr<scalar_t>();
     scalar_t* dbiases = dbias.mutable_data_ptr<scalar_t>();
+    const scalar_t* bs = wide_b.const_data_ptr<scalar_t>();
     with_activation(activation, [&](auto act) {
       const auto loops = make_loops<scalar_t>(act, size, h, alpha, ids, bt);
       for_pieces(
           size.tokens, [=](int64_t begin, int64_t end) __attribute__((always_inline)) {
             const int64_t piece = begin / kPieceTokens;
+            std::vector<ExpertNodes<scalar_t>> by_expert(static_cast<size_t>(size.experts));
             loops.backward(begin, end, ys, dxs, dvs, dhs, das, dbs + piece * rows * size.wide,
-                           dbiases + piece * size.experts * size.wide);
+                           dbiases + piece * size.experts * size.wide, bs, padded, by_expert);
           });
     });
   });
@@ -196,8 +289,9 @@ at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation act
   bias = bias.contiguous();                // [s, d']
   const at::Tensor y = in.below.defined()  // [T·P·f, d']
                            ? matmul_nt(in.below.detach().contiguous(), in.w.detach())
-                           : at::zeros({size.tokens * size.nodes, size.wide}, like);
-  const at::Tensor x = at::zeros({size.tokens * alpha.size(1), size.wide}, like);  // [T·P, d']
+                           : at::empty({size.tokens * size.nodes, size.wide}, like);
+  const at::Tensor x = at::empty({size.tokens * alpha.size(1), size.wide}, like);  // [T·P, d']
+  const bool bottom = !in.below.defined();
   AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "tree_level", [&] {
     const scalar_t* biases = bias.const_data_ptr<scalar_t>();
     scalar_t *ys = y.mutable_data_ptr<scalar_t>(), *xs = x.mutable_data_ptr<scalar_t>();
@@ -205,7 +299,7 @@ at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation act
       const auto loops = make_loops<scalar_t>(act, size, h, alpha, ids, bt);
       for_pieces(
           size.tokens, [=](int64_t begin, int64_t end)
-                           __attribute__((always_inline)) { loops.forward(begin, end, biases, ys, xs); });
+                           __attribute__((always_inline)) { loops.forward(begin, end, bottom, biases, ys, xs); });
     });
   });
   return node.record(x, {in.h, in.a_bias, in.b, in.alpha, ids, in.below, in.w, y},

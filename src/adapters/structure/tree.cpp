@@ -60,6 +60,8 @@ class Tree : public Structure {
 
   void add_level(const Site& site, size_t l);
   void add_pool(const Site& site, size_t l, Level& level);
+  // What each level's pool reads of h [T, R].
+  std::vector<at::Tensor> rows_of_levels(const at::Tensor& h) const;
   size_t add(TensorSpec spec) {
     tensors_.push_back(std::move(spec));
     return tensors_.size() - 1;
@@ -120,13 +122,21 @@ void Tree::add_level(const Site& site, size_t l) {
   levels_.push_back(level);
 }
 
+std::vector<at::Tensor> Tree::rows_of_levels(const at::Tensor& h) const {
+  if (options_.shared_pool) return std::vector<at::Tensor>(levels_.size(), h);
+  std::vector<int64_t> sizes;
+  for (size_t l = 0; l < levels_.size(); ++l) sizes.push_back(options_.pool[l] * options_.ranks[l]);
+  return h.split_with_sizes(sizes, 1);
+}
+
 at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                      const TokenRows& rows) const {
   const int64_t tokens = h.size(0);
   const bool linear =
       options_.position != TreePosition::kAll || options_.activation.kind == SmallActivation::Kind::kIdentity;
   const auto fused = h.is_cpu() && !linear ? options_.activation.in_trees() : std::nullopt;
-  at::Tensor x;  // [T·F_l, d_l]: one message per node of the level
+  const std::vector<at::Tensor> pools = rows_of_levels(h);  // [T, s·r] each
+  at::Tensor x;                                             // [T·F_l, d_l]: one message per node of the level
   for (size_t l = 0; l < levels_.size(); ++l) {
     const Level& level = levels_[l];
     const int64_t r = options_.ranks[l], s = options_.pool[l], next = options_.width(l + 1);
@@ -135,15 +145,15 @@ at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<
     const bool dense = !gates.levels[l].ids.defined();
     const double c = options_.scale(l);
     if (fused && !dense) {
-      x = ops::tree_level({h.narrow(1, level.first_row, s * r), own[level.a], own[level.b], own[level.b_bias], x,
-                           own_or_none(own, level.w), own_or_none(own, level.w_bias), alpha, gates.levels[l].ids},
+      x = ops::tree_level({pools[l], own[level.a], own[level.b], own[level.b_bias], x, own_or_none(own, level.w),
+                           own_or_none(own, level.w_bias), alpha, gates.levels[l].ids},
                           c, *fused);
       continue;
     }
 
-    const at::Tensor u = h.narrow(1, level.first_row, s * r).reshape({tokens, s, r}) + own[level.a];  // [T, s, r]
-    const at::Tensor up = own[level.b].transpose(1, 2).reshape({s * r, next}) * c;                    // [s·r, d']
-    const at::Tensor up_bias = own[level.b_bias] * c;                                                 // [s, d']
+    const at::Tensor u = pools[l].reshape({tokens, s, r}) + own[level.a];           // [T, s, r]
+    const at::Tensor up = own[level.b].transpose(1, 2).reshape({s * r, next}) * c;  // [s·r, d']
+    const at::Tensor up_bias = own[level.b_bias] * c;                               // [s, d']
     const at::Tensor w = own_or_none(own, level.w), w_bias = own_or_none(own, level.w_bias);
     const at::Tensor slope = own_or_none(own, level.slope);
     const at::Tensor picks =  // [T, P, f, s] one-hot of the chosen expert

@@ -16,6 +16,7 @@
 #include "ops/frozen_linear.h"
 #include "ops/gemm.h"
 #include "support/golden_tensors.h"
+#include "unit/ops/compare.h"
 
 namespace morex::ops {
 namespace {
