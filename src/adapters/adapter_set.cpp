@@ -370,6 +370,7 @@ nn::SequenceNeeds AdapterSetImpl::sequence_needs() const {
   std::set<int64_t> counts;
   const auto add = [&](const Router& router, const Prior& prior, const std::string& module) {
     counts.insert(prior.clusters());
+    needs.padding = needs.padding || router.whole_sequences();
     const nn::TaskTable* tasks = router.tasks();
     if (tasks == nullptr) return;
     if (!needs.tasks) needs.tasks = *tasks;
@@ -382,7 +383,10 @@ nn::SequenceNeeds AdapterSetImpl::sequence_needs() const {
   for (const auto& block : blocks_) add(block->router(), block->prior(), block->site().module);
   counts.erase(0);
   needs.clusters.assign(counts.begin(), counts.end());
-  for (const MethodEntry& entry : entries_) needs.sample_types = needs.sample_types || needs_sample_types(entry);
+  for (const MethodEntry& entry : entries_) {
+    needs.sample_types = needs.sample_types || needs_sample_types(entry);
+    for (const GateLoss& loss : entry.losses) needs.padding = needs.padding || loss.padding || loss.kind == "localized";
+  }
   return needs;
 }
 

@@ -17,6 +17,8 @@ void record_distribution(const at::Tensor& pi, int64_t level, const TokenRows& r
 }
 
 at::Tensor sequence_numbers(const TokenRows& rows, at::Device device) {
+  if (rows.ctx.places.defined())
+    return rows.ctx.places.narrow(0, rows.first, rows.count).to(device).floor_divide(rows.ctx.length);
   return at::arange(rows.first, rows.first + rows.count, at::TensorOptions().dtype(at::kLong).device(device))
       .floor_divide(rows.ctx.length);
 }

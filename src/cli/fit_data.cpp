@@ -19,8 +19,8 @@ FitData::FitData(models::CausalLm& model, const std::vector<data::Example>& rows
   });
   for (int64_t begin = 0; begin < rows_; begin += batch_size) {
     const int64_t end = std::min(begin + batch_size, rows_);
-    batches_.push_back(
-        train::put_on_device(data::make_batch(rows, {order.begin() + begin, order.begin() + end}, pad_id), model));
+    batches_.push_back(train::put_on_device(
+        data::make_batch(rows, {order.begin() + begin, order.begin() + end}, pad_id), model, /*keep_padding=*/true));
     batches_.back().ctx.phase = nn::Phase::kPrefill;
   }
 }

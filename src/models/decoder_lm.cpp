@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/grid_rows.h"
 #include "ops/linear_cross_entropy.h"
 #include "ops/rope.h"
 #include "ops/time_recorder.h"
@@ -100,6 +101,8 @@ DecoderLm::Call DecoderLm::begin(const at::Tensor& ids, const nn::BatchContext& 
   Call call;
   call.batch = ctx.batch;
   call.length = ctx.length;
+  call.places = ctx.places;
+  MOREX_ASSERT(!ctx.places.defined() || (cache == nullptr && !ctx.token_mask.defined()));
   at::Tensor positions = ctx.positions;  // [B, L]
   if (!positions.defined()) {
     positions = at::arange(past, total, at::TensorOptions(at::kLong).device(device_));  // [L]
@@ -119,33 +122,38 @@ DecoderLm::Call DecoderLm::begin(const at::Tensor& ids, const nn::BatchContext& 
   return call;
 }
 
-at::Tensor DecoderLm::embed(const at::Tensor& ids) const {
+at::Tensor DecoderLm::embed(const at::Tensor& ids, const nn::BatchContext& ctx) const {
   const ops::PlaceScope place(embedding_.module);
-  const at::Tensor flat = ids.reshape({-1});  // [T]
+  const at::Tensor flat = ids.reshape({-1});  // [B·L]
   if (flat.is_cpu() && flat.numel() > 0) {
     const auto [low, high] = at::aminmax(flat);
     MOREX_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < config_.vocab_size, ErrorKind::kData,
                 "[model] token ids must be between 0 and {}, got {} … {}. Hint: the tokenizer must belong to the model",
                 config_.vocab_size - 1, low.item<int64_t>(), high.item<int64_t>());
   }
-  const at::Tensor x = embedding_.forward(flat).to(dtype_);  // [T, D]
+  const at::Tensor present = ctx.places.defined() ? flat.index_select(0, ctx.places) : flat;
+  const at::Tensor x = embedding_.forward(present).to(dtype_);  // [T, D]
   if (!x.requires_grad() || config_.pad_token_id < 0) return x;
-  return at::where(flat.eq(config_.pad_token_id).unsqueeze(-1), x.detach(), x);
+  return at::where(present.eq(config_.pad_token_id).unsqueeze(-1), x.detach(), x);
 }
 
 at::Tensor DecoderLm::attend(const Call& call, int64_t layer, const at::Tensor& q, const at::Tensor& k,
                              const at::Tensor& v, nn::KvCache* cache) const {
   const ops::PlaceScope place("attention");
   const int64_t head_dim = config_.head_dim;
+  const int64_t grid = call.batch * call.length;
   const auto heads = [&](const at::Tensor& x) {  // [T, H·K] -> [B, H, L, K]
-    return x.view({call.batch, call.length, -1, head_dim}).transpose(1, 2);
+    return (call.places.defined() ? ops::to_grid(x, call.places, grid) : x)
+        .view({call.batch, call.length, -1, head_dim})
+        .transpose(1, 2);
   };
   const at::Tensor queries = ops::rope(heads(q), call.rope.cos, call.rope.sin);
   at::Tensor keys = ops::rope(heads(k), call.rope.cos, call.rope.sin), values = heads(v);
   if (cache != nullptr) std::tie(keys, values) = cache->append(layer, keys, values);  // [B, Hk, S, K]
   const double scale = 1.0 / std::sqrt(static_cast<double>(head_dim));
   const at::Tensor out = ops::attention(queries, keys, values, scale, call.attention);  // [B, H, L, K]
-  return out.transpose(1, 2).reshape({call.batch * call.length, -1});
+  const at::Tensor rows = out.transpose(1, 2).reshape({grid, -1});                      // [B·L, H·K]
+  return call.places.defined() ? ops::from_grid(rows, call.places) : rows;
 }
 
 const nn::LinearGroup& DecoderLm::head() const {

@@ -39,15 +39,16 @@ class DecoderLm : public CausalLm {
   // What all layers of one call share.
   struct Call {
     int64_t batch = 0, length = 0;
+    at::Tensor places;  // as in the context
     RopeTables::CosSin rope;
     ops::AttentionKind attention;
   };
   // Checks the shapes of ids and context against each other and against the cache.
   Call begin(const at::Tensor& ids, const nn::BatchContext& ctx, const nn::KvCache* cache) const;
-  // ids [B, L] -> [B·L, D]. Throws Error(kData) for an id outside the vocabulary. Grad: the embedding when trainable;
+  // ids [B, L] -> [T, D]. Throws Error(kData) for an id outside the vocabulary. Grad: the embedding when trainable;
   // rows of pad_token_id get none from here, as in Hugging Face (a tied head still gives them its share).
-  at::Tensor embed(const at::Tensor& ids) const;
-  // q [B·L, H·K], k and v [B·L, Hk·K] -> [B·L, H·K]: rotation, cache, softmax attention.
+  at::Tensor embed(const at::Tensor& ids, const nn::BatchContext& ctx) const;
+  // q [T, H·K], k and v [T, Hk·K] -> [T, H·K]: rotation, cache, softmax attention.
   at::Tensor attend(const Call& call, int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     nn::KvCache* cache) const;
 

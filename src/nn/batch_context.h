@@ -11,7 +11,7 @@ namespace morex::nn {
 
 enum class Phase { kTrain, kPrefill, kDecode };
 
-// Shapes: B sequences of L positions; the model works on T = B·L tokens, row-major.
+// Shapes: B sequences of L positions; the model works on T tokens, row-major: all B·L, or those at `places`.
 struct BatchContext {
   int64_t batch = 0;   // B
   int64_t length = 0;  // L, of this call (1 when decoding)
@@ -21,6 +21,7 @@ struct BatchContext {
   int64_t micro_step = 0;
   int64_t total_steps = 0;  // of the run, for what changes over it; 0: unknown
 
+  at::Tensor places;         // [T] int64, ascending: the tokens of the grid that are there; undefined: all of them
   at::Tensor positions;      // [B, L] int64; undefined: 0 … L-1 (plus the cache's length)
   at::Tensor token_mask;     // [B, L] bool, true = real token; undefined: all real. Routing statistics and left padding
   bool right_padded = true;  // token_mask only has padding at the right end: causal attention needs no mask for it
@@ -30,7 +31,7 @@ struct BatchContext {
   std::map<std::string, at::Tensor> given_noise;   // by "MODULE.LEVEL": replaces the drawn noise (tests)
 
   bool training() const { return phase == Phase::kTrain; }
-  int64_t tokens() const { return batch * length; }
+  int64_t tokens() const { return places.defined() ? places.numel() : batch * length; }
 };
 
 }  // namespace morex::nn

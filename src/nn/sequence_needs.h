@@ -1,4 +1,4 @@
-// What an adapter must know of every sequence, by the names of BatchContext::per_sequence.
+// What an adapter must know of every sequence, mostly by the names of BatchContext::per_sequence.
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -12,6 +12,7 @@ struct SequenceNeeds {
   std::vector<int64_t> clusters;   // "cluster_scores": their numbers, each once, ascending
   std::optional<TaskTable> tasks;  // "task_ids"
   bool sample_types = false;       // "sample_types", where its losses are formed
+  bool padding = false;            // padded tokens decide something: they must not be left out
 };
 
 }  // namespace morex::nn

@@ -33,7 +33,7 @@ double train_ms(const models::CausalLm& model, nn::ParameterStore& store, const 
 Json measure_cost(models::CausalLm& model, Trainable& trainable, const data::Batch& batch, Warnings& warnings) {
   Json cost = trainable.cost();
   if (trainable.adapter_set() == nullptr) return cost;
-  const DeviceBatch on_device = put_on_device(batch, model);
+  const DeviceBatch on_device = put_on_device(batch, model, trainable.sequence_needs().padding);
   const auto least = [&] {
     std::unique_ptr<adapters::AdapterSet> made;
     trainable.without([&] { made = least_adapter(model, *trainable.adapter_set(), warnings); });

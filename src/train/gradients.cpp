@@ -45,9 +45,10 @@ StepSums accumulate_gradients(const models::CausalLm& model, Trainable& trainabl
   }
   MOREX_ASSERT(sums.supervised > 0);  // load_dataset leaves out rows without targets
   trainable.parameters().zero_grads();
+  const bool keep_padding = trainable.sequence_needs().padding;
   for (size_t micro = 0; micro < window.size(); ++micro) {
     const ops::TimedScope pass("micro-batch", ops::TimedKind::kPhase);
-    DeviceBatch batch = put_on_device(window[micro], model);
+    DeviceBatch batch = put_on_device(window[micro], model, keep_padding);
     batch.ctx.seed = seed;
     batch.ctx.step = step;
     batch.ctx.total_steps = total_steps;

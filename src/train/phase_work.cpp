@@ -40,7 +40,7 @@ DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t
     batch.ids.push_back(static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(i)) *
                                              static_cast<double>(model.config().vocab_size)));
   batch.labels = batch.ids;
-  DeviceBatch made = put_on_device(batch, model);
+  DeviceBatch made = put_on_device(batch, model, /*keep_padding=*/true);
   for (const int64_t count : cluster_counts)
     made.ctx.per_sequence["cluster_scores." + std::to_string(count)] =
         at::zeros({rows, count}, at::TensorOptions(at::kFloat).device(model.device())) + 0.1;

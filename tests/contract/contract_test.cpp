@@ -173,6 +173,34 @@ void expect_token_by_token(const Combination& item) {
   EXPECT_LE(largest(first - two.narrow(0, kLength, 1)), 1e-10);
 }
 
+// Padding may be left out of the batch: real tokens and gradients stay what they are. The first sequence is whole, so
+// that noise, a function of a token's place, is the same.
+void expect_padding_is_nothing(const Combination& item) {
+  Adapted adapted(item.method, at::kDouble);
+  if (adapted.set->sequence_needs().padding) return;
+  adapted.randomise();
+  constexpr int64_t kReal = kRows * kLength - 3;
+  const at::Tensor real = at::arange(kReal, at::kLong);
+  const at::Tensor weights = normal("weights", {kReal, adapted.model->config().hidden_size}, at::kDouble);
+  nn::ParameterStore& store = adapted.set->parameters();
+  const auto run = [&](const nn::BatchContext& ctx) {
+    store.zero_grads();
+    nn::RoutingReport report;
+    const at::Tensor all = adapted.model->hidden(ids(), ctx, report);
+    const at::Tensor hidden = all.narrow(0, 0, kReal), auxiliary = adapted.set->auxiliary_loss(report);
+    const at::Tensor loss = (hidden * weights).sum();
+    (auxiliary.defined() ? loss + auxiliary : loss).backward();
+    return std::pair(hidden.detach(), store.grads().clone());
+  };
+  nn::BatchContext masked = adapted.context(0), without = masked;
+  masked.token_mask = (at::arange(kRows * kLength, at::kLong) < kReal).view({kRows, kLength});
+  without.places = real;
+  const auto [hidden, grads] = run(masked);
+  const auto [hidden_without, grads_without] = run(without);
+  EXPECT_LE(largest(hidden - hidden_without), 1e-10);
+  EXPECT_LE(largest(grads - grads_without), 1e-10 * (1.0 + largest(grads)));
+}
+
 // Whoever looks at the routing sees every gate: what was chosen, from what, and how alike the experts are.
 void expect_visible_routing(const Combination& item) {
   Adapted adapted(item.method, at::kDouble);
@@ -247,12 +275,14 @@ TEST_P(Contract, Holds) {
   expect_gradients(item);
   expect_token_by_token(item);
   expect_mergeable_or_refused(item);
+  expect_padding_is_nothing(item);
   expect_visible_routing(item);
   expect_bfloat16_close(item);
   expect_exact_resume(item);
   if (item.method["router"]["kind"] != "none" && item.method["router"]["kind"] != "task") {
     item.method["losses"] = kLosses;
     expect_gradients(item);
+    expect_padding_is_nothing(item);
   }
 }
 

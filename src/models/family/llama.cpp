@@ -44,7 +44,7 @@ class Llama : public DecoderLm {
                     std::vector<at::Tensor>* all_hidden) const override {
     const Call call = begin(ids, ctx, cache);
     const double eps = config().rms_norm_eps;
-    const at::Tensor embedded = embed(ids);  // [T, D]
+    const at::Tensor embedded = embed(ids, ctx);  // [T, D]
     ops::StreamAndNorm x{embedded, ops::rms_norm(embedded, input_norm(0), eps)};
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = layers_[i];

@@ -3,12 +3,15 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include "ops/add_rms_norm.h"
 #include "ops/dropout.h"
 #include "ops/dropout_reference.h"
+#include "ops/grid_rows.h"
 #include "ops/rms_norm.h"
 #include "ops/rms_norm_reference.h"
 #include "ops/rope.h"
@@ -121,6 +124,21 @@ TEST(Dropout, InPlaceIsOneMaskForAll) {
     ops::drop_in_place({y_in}, 0.0, key);
     EXPECT_TRUE(at::equal(y_in, y.masked_fill(~kept, 0)));
   }
+}
+
+TEST(GridRows, MoveAsIndexOperationsMoveThem) {
+  const at::Tensor places = at::tensor({0, 1, 4, 6}, at::kLong);
+  for (const at::ScalarType dtype : all_dtypes())
+    for (const Layout layout : all_layouts()) {
+      compare_with_reference([&](const auto& in) { return ops::to_grid(in[0], places, 8); },
+                             [&](const auto& in) {
+                               return at::zeros({8, in[0].size(1)}, in[0].options()).index_copy(0, places, in[0]);
+                             },
+                             {{random_tensor({4, 6}, 1)}}, dtype, layout);
+      compare_with_reference([&](const auto& in) { return ops::from_grid(in[0], places); },
+                             [&](const auto& in) { return in[0].index_select(0, places); },
+                             {{random_tensor({8, 6}, 1)}}, dtype, layout);
+    }
 }
 
 at::Tensor angles(at::IntArrayRef shape, uint64_t seed) { return random_tensor(shape, seed); }
