@@ -204,7 +204,9 @@ TEST(Profile, Rows_of_a_real_step_add_up) {
   EXPECT_NEAR(parts, total, tolerance);
   EXPECT_EQ(profile.layers.size(), static_cast<size_t>(model->config().num_hidden_layers) + 1);
   for (const LayerRow& row : profile.layers) {
-    if (row.layer >= 0) EXPECT_GT(row.backward.ms, 0) << row.layer;
+    if (row.layer >= 0) {
+      EXPECT_GT(row.backward.ms, 0) << row.layer;
+    }
   }
 }
 
