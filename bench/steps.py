@@ -3,6 +3,8 @@
 Two sides that do the same (LoRA here and in PEFT, from one initial adapter) must report the same loss at step 1 and,
 three updates later, at step 4. A case without such a peer is held against itself in float64.
 """
+import hashlib
+import json
 import tempfile
 
 from report import compared, spread
@@ -23,7 +25,10 @@ def close(what, mine, reference, tolerance):
 class StepRunner:
     def __init__(self, setting):
         self.setting = setting
-        self.references = {}  # (case, shape, batch) -> facts of the float64 run
+        # Facts of float64 runs by "case shape batch", kept for as long as the program is the same.
+        digest = hashlib.sha256(setting.bench.read_bytes()).hexdigest()
+        self.file = setting.folder / f"references-{digest[:16]}.json"
+        self.references = json.loads(self.file.read_text()) if self.file.exists() else {}
 
     def command(self, side, comparison, adapter=None, **more):
         batch, length = self.setting.batch_of(comparison.shape)
@@ -41,10 +46,12 @@ class StepRunner:
         return Worker(self.command(side, comparison, adapter), environment)
 
     def reference(self, side, comparison):
-        key = side.case, comparison.shape, side.batch
+        key = f"{side.case} {comparison.shape} {side.batch}"
         if key not in self.references:
             command = self.command(side, comparison, dtype="float64", steps=0, turns=0)
             self.references[key] = run_once(command, self.setting.environment)
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            self.file.write_text(json.dumps(self.references, indent=1))
         return self.references[key]
 
     def check(self, side, comparison, facts, reference):

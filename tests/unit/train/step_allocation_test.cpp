@@ -1,0 +1,93 @@
+// What a training step allocates: how often it goes to the allocator, and how much it holds at most. Neither depends on
+// the machine's load, so that a step that does more than it did is caught where times would say nothing.
+#include <gtest/gtest.h>
+
+#include "adapters/adapter_set.h"
+#include "models/causal_lm.h"
+#include "train/optimizer.h"
+#include "train/peak_allocation.h"
+#include "train/phase_work.h"
+#include "train/runtime.h"
+#include "train/trainable.h"
+#include "unit/train/tiny_run.h"
+
+namespace morex::test {
+namespace {
+
+// One training step on the tiny Llama (2 layers), 4 rows of 64 tokens, one thread, after a first one that may set up
+// what is kept.
+train::Allocation allocation_of_step(const Json& method, const std::string& dtype) {
+  Warnings warnings(/*strict=*/false, /*print=*/false);
+  train::Recipe recipe;
+  recipe.model_name_or_path = tiny_base().string();
+  recipe.dtype = dtype;
+  recipe.threads = 1;
+  recipe.method = method;
+  const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
+  const auto model = models::load_model(tiny_base(), {runtime.dtype, runtime.device}, warnings);
+  const auto trainable = train::make_trainable(recipe, runtime, *model, warnings);
+  train::Optimizer optimizer(trainable->parameters(), recipe);
+  const train::DeviceBatch batch = train::synthetic_batch(*model, 4, 64, trainable->sequence_needs().clusters);
+  const auto auxiliary = [&](const nn::RoutingReport& report) { return trainable->auxiliary_loss(report); };
+  int64_t done = 0;
+  const auto step = [&] {
+    train::train_pass(*model, trainable->parameters(), auxiliary, batch);
+    optimizer.step(1e-3, done++);
+  };
+  step();
+  return train::watch_allocation(step);
+}
+
+struct Bound {
+  const char* name;
+  Json method;
+  const char* dtype;
+  int64_t calls, peak_bytes;  // what the step took when this was written, and a tenth more
+};
+
+void PrintTo(const Bound& bound, std::ostream* out) { *out << bound.name << ' ' << bound.dtype; }
+
+std::vector<Bound> bounds() {
+  const Json lora = {{"method", "lora"}, {"r", 8}, {"target_modules", "all-linear"}};
+  return {
+      {"lora", lora, "float32", 0, 0},
+      {"lora", lora, "bfloat16", 0, 0},
+      {"smore", {{"method", "smore"}}, "float32", 0, 0},
+      {"trex", {{"method", "trex"}}, "float32", 0, 0},
+      {"mixlora",
+       {{"method", "mixlora"}, {"experts", {{"kind", "ffn_experts"}, {"r", 8}, {"num_experts", 8}}}},
+       "float32",
+       0,
+       0},
+  };
+}
+
+class StepAllocation : public testing::TestWithParam<Bound> {};
+
+TEST_P(StepAllocation, Stays_within_what_it_was) {
+  const Bound& bound = GetParam();
+  const train::Allocation took = allocation_of_step(bound.method, bound.dtype);
+  RecordProperty("calls", std::to_string(took.calls));
+  RecordProperty("peak_bytes", std::to_string(took.peak_bytes));
+  EXPECT_LE(took.calls, bound.calls);
+  EXPECT_LE(took.peak_bytes, bound.peak_bytes);
+  // A bound far above says nothing: lower it where the step has become leaner.
+  EXPECT_GT(took.calls, bound.calls / 2);
+  EXPECT_GT(took.peak_bytes, bound.peak_bytes / 2);
+}
+
+// The count itself: two steps take the same.
+TEST(StepAllocationCount, Is_the_same_every_time) {
+  const Bound bound = bounds().front();
+  const train::Allocation first = allocation_of_step(bound.method, bound.dtype);
+  const train::Allocation second = allocation_of_step(bound.method, bound.dtype);
+  EXPECT_GT(first.calls, 0);
+  EXPECT_EQ(first.calls, second.calls);
+  EXPECT_EQ(first.peak_bytes, second.peak_bytes);
+}
+
+INSTANTIATE_TEST_SUITE_P(KeyCases, StepAllocation, testing::ValuesIn(bounds()),
+                         [](const auto& info) { return std::string(info.param.name) + "_" + info.param.dtype; });
+
+}  // namespace
+}  // namespace morex::test
