@@ -1,6 +1,8 @@
 """Which steps are timed, and against what."""
 import dataclasses
 
+from turns import BenchError
+
 DTYPES = ["float32", "bfloat16"]
 SHAPES = {"smollm2": (8, 128), "S": (4, 256), "M": (4, 256)}  # batch, length
 MIXTURES = ["smore_4x4", "trex_4x8", "mixlora_8x16"]
@@ -52,7 +54,8 @@ def growth():
 
 def named(text):
     """CASE:SHAPE:DTYPE, as BENCH_CASES lists them; the case may hold colons."""
-    case, shape, dtype = text.rsplit(":", 2)
-    if shape not in SHAPES or dtype not in DTYPES:
-        raise ValueError(f"a case must be CASE:{'|'.join(SHAPES)}:{'|'.join(DTYPES)}, got '{text}'")
+    case, _, dtype = text.rpartition(":")
+    case, _, shape = case.rpartition(":")
+    if not case or shape not in SHAPES or dtype not in DTYPES:
+        raise BenchError(f"a case must be CASE:{'|'.join(SHAPES)}:{'|'.join(DTYPES)}, got '{text}'")
     return case, shape, dtype

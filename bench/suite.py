@@ -62,8 +62,11 @@ def main():
     options = parser.parse_args()
     setting = Setting(options.base, os.environ.get("MOREX_PEER_PYTHON") if options.vs_peers else None)
     chosen = os.environ.get("BENCH_CASES")
-    comparisons = named_comparisons(chosen, options.vs_peers) if chosen else \
-        step_comparisons(options.groups, options.vs_peers)
+    try:
+        comparisons = list(named_comparisons(chosen, options.vs_peers)) if chosen else \
+            step_comparisons(options.groups, options.vs_peers)
+    except BenchError as error:
+        sys.exit(f"BENCH_CASES: {error}")
     work = step_work(comparisons, setting) + ([] if chosen else other_work(options.groups, setting))
     report = Report(options.json)
     failed = 0

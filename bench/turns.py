@@ -45,11 +45,16 @@ class Worker:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            stream.close()
 
 
 def run_once(command, environment):
     """The one JSON line of a command that takes no turns."""
     worker = Worker(command, environment)
-    worker.process.stdin.close()
-    worker.process.wait()
-    return worker.facts
+    try:
+        worker.process.stdin.close()
+        worker.process.wait()
+        return worker.facts
+    finally:
+        worker.stop()
