@@ -13,22 +13,24 @@ class Watch : public c10::MemoryReportingInfoBase {
  public:
   void reportMemoryUsage(void*, int64_t bytes, size_t, size_t, c10::Device) override {
     alive_ += bytes;
-    peak_ = std::max(peak_, alive_);
+    allocation_.peak_bytes = std::max(allocation_.peak_bytes, alive_);
+    if (bytes > 0) ++allocation_.calls;
   }
   bool memoryProfilingEnabled() const override { return true; }
-  int64_t peak() const { return peak_; }
+  const Allocation& allocation() const { return allocation_; }
 
  private:
-  int64_t alive_ = 0, peak_ = 0;
+  int64_t alive_ = 0;
+  Allocation allocation_;
 };
 
 }  // namespace
 
-int64_t peak_allocation(const std::function<void()>& body) {
+Allocation watch_allocation(const std::function<void()>& body) {
   const auto watch = std::make_shared<Watch>();
   const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, watch);
   body();
-  return watch->peak();
+  return watch->allocation();
 }
 
 }  // namespace morex::train

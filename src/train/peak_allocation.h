@@ -5,8 +5,13 @@
 
 namespace morex::train {
 
-// The highest total of tensor memory that `body` has allocated on the CPU by this thread and not yet freed. 0 on
-// another device.
-int64_t peak_allocation(const std::function<void()>& body);
+struct Allocation {
+  int64_t peak_bytes = 0;  // the highest total that was allocated and not yet freed
+  int64_t calls = 0;       // blocks allocated
+};
+
+// What `body` allocates as tensor memory on the CPU by this thread. Nothing on another device.
+Allocation watch_allocation(const std::function<void()>& body);
+inline int64_t peak_allocation(const std::function<void()>& body) { return watch_allocation(body).peak_bytes; }
 
 }  // namespace morex::train

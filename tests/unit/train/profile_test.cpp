@@ -240,7 +240,8 @@ TEST(Profile, Changes_no_loss_and_no_byte_of_the_adapter) {
 
 std::vector<Json> trace_events(const fs::path& output) {
   std::vector<Json> events;
-  for (const Json& event : read_json_file(output / "profile.json")["traceEvents"])
+  const Json trace = read_json_file(output / "profile.json");
+  for (const Json& event : trace.at("traceEvents"))
     if (event["ph"] == "X") events.push_back(event);
   return events;
 }

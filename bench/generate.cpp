@@ -1,0 +1,66 @@
+// morex_bench generate: greedy generation of one sequence.
+//   model=M dtype=D [prompt=32 tokens=64 steps=3 turns=0]
+// A repetition is a whole generation, prompt included; `ms` is the time of one new token. `ids` and `log_probs` are
+// what comes out. `bytes_per_token`: weights read once a token, and keys and values of the positions so far; held
+// against what the machine reads from memory, measured before each turn.
+#include "eval/generate.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
+
+#include "arguments.h"
+#include "fixed_ids.h"
+#include "models/causal_lm.h"
+#include "modes.h"
+#include "peak.h"
+#include "train/runtime.h"
+#include "turns.h"
+
+namespace morex::bench {
+namespace {
+
+double bytes_per_token(models::CausalLm& model, double context) {
+  double numbers = 0;
+  for (const nn::LinearGroup* group : model.slots().groups)
+    for (const nn::LinearMember& member : group->members)
+      numbers += static_cast<double>(member.weight.in_features() * member.weight.out_features());
+  const models::ModelConfig& config = model.config();
+  const int64_t kept = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim;
+  numbers += static_cast<double>(kept) * context;
+  return numbers * static_cast<double>(c10::elementSize(model.dtype()));
+}
+
+}  // namespace
+
+void generate_mode(const ModeArguments& given) {
+  const Arguments arguments(given, {"model", "dtype", "prompt", "tokens", "steps", "turns"});
+  const int64_t prompt = arguments.number("prompt", 32), tokens = arguments.number("tokens", 64);
+  Warnings warnings;
+  train::Recipe recipe;
+  recipe.dtype = arguments.text("dtype");
+  const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
+  const auto model = models::load_model(arguments.text("model"), {runtime.dtype, runtime.device}, warnings);
+  const nn::Prompt ids(fixed_ids(prompt, model->config().vocab_size));
+  eval::GenerationOptions options;
+  options.max_new_tokens = tokens;
+  const auto generate = [&] { return eval::generate(*model, nullptr, ids, options); };
+  const eval::Generated first = generate();
+  MOREX_CHECK(static_cast<int64_t>(first.ids.size()) == tokens, ErrorKind::kRun, "{} tokens were asked for, got {}",
+              tokens, first.ids.size());
+
+  const double context = static_cast<double>(prompt) + static_cast<double>(tokens) / 2;
+  const Json facts = {{"dtype", runtime.dtype_name()},
+                      {"threads", runtime.threads},
+                      {"bytes_per_token", bytes_per_token(*model, context)},
+                      {"ids", first.ids},
+                      {"log_probs", first.log_probs}};
+  run_turns(facts, arguments.number("turns", 0) != 0, arguments.number("steps", 3), [&](int64_t repetitions) {
+    const double bandwidth = read_bandwidth();
+    Timed timed = time_each(repetitions, generate);
+    for (double& ms : timed.ms) ms /= static_cast<double>(tokens);
+    for (double& ms : timed.cpu_ms) ms /= static_cast<double>(tokens);
+    return Json{{"ms", timed.ms}, {"cpu_ms", timed.cpu_ms}, {"read_bytes_per_second", bandwidth}};
+  });
+}
+
+}  // namespace morex::bench
