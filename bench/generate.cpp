@@ -1,12 +1,13 @@
 // morex_bench generate: greedy generation of one sequence.
 //   model=M dtype=D [prompt=32 tokens=64 steps=3 turns=0]
 // A repetition is a whole generation, prompt included; `ms` is the time of one new token. `ids` and `log_probs` are
-// what comes out. `bytes_per_token`: weights read once a token, and keys and values of the positions so far; held
-// against what the machine reads from memory, measured before each turn.
+// what comes out. `bytes_per_token`: weights read once a token, and keys and values of the positions so far.
+// morex_bench bandwidth: what the machine reads from memory, in a process of its own.
 #include "eval/generate.h"
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/ScalarType.h>
+#include <fmt/core.h>
 
 #include "arguments.h"
 #include "fixed_ids.h"
@@ -55,12 +56,18 @@ void generate_mode(const ModeArguments& given) {
                       {"ids", first.ids},
                       {"log_probs", first.log_probs}};
   run_turns(facts, arguments.number("turns", 0) != 0, arguments.number("steps", 3), [&](int64_t repetitions) {
-    const double bandwidth = read_bandwidth();
     Timed timed = time_each(repetitions, generate);
     for (double& ms : timed.ms) ms /= static_cast<double>(tokens);
     for (double& ms : timed.cpu_ms) ms /= static_cast<double>(tokens);
-    return Json{{"ms", timed.ms}, {"cpu_ms", timed.cpu_ms}, {"read_bytes_per_second", bandwidth}};
+    return Json{{"ms", timed.ms}, {"cpu_ms", timed.cpu_ms}};
   });
+}
+
+void bandwidth_mode(const ModeArguments& given) {
+  const Arguments arguments(given, {});
+  Warnings warnings;
+  train::resolve_runtime(train::Recipe(), warnings);  // all threads
+  fmt::print("{}\n", Json{{"read_bytes_per_second", read_bandwidth()}}.dump());
 }
 
 }  // namespace morex::bench

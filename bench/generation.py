@@ -1,6 +1,6 @@
 """Generation of one sequence against Hugging Face's generate(), and against the memory that it has to read."""
 from report import compared, spread
-from turns import BenchError, Worker
+from turns import BenchError, Worker, run_once
 
 PROMPT, TOKENS = 32, 64
 # Largest difference of a token's log-probability while both engines have chosen the same tokens.
@@ -22,7 +22,7 @@ def check(mine, theirs, dtype):
 
 def run(setting, shape, dtype):
     arguments = [f"model={setting.model(shape)}", f"dtype={dtype}", f"prompt={PROMPT}", f"tokens={TOKENS}"]
-    workers, turns = [], [[], []]
+    workers, turns, bandwidths = [], [[], []], []
     try:
         workers.append(Worker([setting.bench, "generate", "turns=1"] + arguments, setting.environment))
         if setting.peer_python:
@@ -31,10 +31,10 @@ def run(setting, shape, dtype):
             check(workers[0].facts, workers[1].facts, dtype)
         else:
             reference = [f"model={setting.model(shape)}", "dtype=float32", f"prompt={PROMPT}", f"tokens={TOKENS}"]
-            alone = Worker([setting.bench, "generate", "steps=0"] + reference, setting.environment)
-            alone.stop()
-            check(workers[0].facts, alone.facts, dtype)
+            check(workers[0].facts, run_once([setting.bench, "generate", "steps=0"] + reference, setting.environment),
+                  dtype)
         for _ in range(setting.rounds):
+            bandwidths.append(run_once([setting.bench, "bandwidth"], setting.environment)["read_bytes_per_second"])
             for place, worker in enumerate(workers):
                 turns[place].append(worker.turn(setting.steps))
         ends = [worker.finish() for worker in workers]
@@ -44,7 +44,7 @@ def run(setting, shape, dtype):
     mine, theirs = ([spread(turn["ms"])[1] for turn in side] for side in turns)
     line = {"case": "generate", "shape": shape, "dtype": dtype, "rss_mb": ends[0]["rss_mb"], **compared(mine, theirs)}
     achieved = [workers[0].facts["bytes_per_token"] / (ms / 1000) for ms in mine]
-    shares = [bytes_ / turn["read_bytes_per_second"] for bytes_, turn in zip(achieved, turns[0])]
+    shares = [one / bandwidth for one, bandwidth in zip(achieved, bandwidths)]
     line.update(tokens_per_second=1000 / line["ms"], bytes_per_second=spread(achieved)[1],
                 bandwidth_share=spread(shares)[1])
     line["note"] = f"{line['tokens_per_second']:.0f} tokens/s, {100 * line['bandwidth_share']:.0f} % of the bandwidth"

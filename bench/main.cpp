@@ -2,6 +2,7 @@
 //   morex_bench shape name=S|M folder=DIR          writes a model of random weights
 //   morex_bench step model=M case=C dtype=D …      training steps
 //   morex_bench generate model=M dtype=D …         generation of one sequence
+//   morex_bench bandwidth                          bytes a second read from memory
 //   morex_bench tokenize tokenizer=T text=FILE …   text to ids and back
 //   morex_bench job recipe=FILE.json folder=DIR    a recipe's batches and its fresh adapter, for the peer
 #include <fmt/core.h>

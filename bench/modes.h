@@ -10,6 +10,7 @@ using ModeArguments = std::vector<std::string>;
 void make_shape_mode(const ModeArguments& arguments);
 void step_mode(const ModeArguments& arguments);
 void generate_mode(const ModeArguments& arguments);
+void bandwidth_mode(const ModeArguments& arguments);
 void tokenize_mode(const ModeArguments& arguments);
 void job_mode(const ModeArguments& arguments);
 

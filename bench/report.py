@@ -49,11 +49,11 @@ def number_range(values, digits):
 def print_row(line, heading):
     if heading:
         print(f"{'case':<28}{'shape':<14}{'dtype':<10}{'peer':<34}{'ms':>9}{'low-high':>15}{'peer ms':>9}{'low-high':>15}"
-              f"{'ratio':>7}{'low-high':>11}{'peak':>6}{'MB':>7}{'peer MB':>9}  more", flush=True)
+              f"{'ratio':>7}{'low-high':>13}{'peak':>6}{'MB':>7}{'peer MB':>9}  more", flush=True)
     digits = 1 if (line["ms"] or 0) < 100 else 0
     share = "" if line["peak_share"] is None else f"{100 * line['peak_share']:.0f}%"
     print(f"{line['case']:<28}{line['shape'] or '':<14}{line['dtype'] or '':<10}{line['peer'] or '':<34}"
           f"{number(line['ms'], digits):>9}{number_range(line.get('ms_spread'), digits):>15}"
           f"{number(line['peer_ms'], digits):>9}{number_range(line.get('peer_ms_spread'), digits):>15}"
-          f"{number(line['ratio'], 2):>7}{number_range(line.get('ratio_spread'), 2):>11}{share:>6}"
+          f"{number(line['ratio'], 2):>7}{number_range(line.get('ratio_spread'), 2):>13}{share:>6}"
           f"{number(line['rss_mb']):>7}{number(line['peer_rss_mb']):>9}  {line.get('note', '')}", flush=True)

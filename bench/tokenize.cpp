@@ -73,12 +73,9 @@ void tokenize_mode(const ModeArguments& given) {
   ids.update(std::as_bytes(std::span(work.paragraph_ids)));
   decoded.update(std::as_bytes(std::span(work.decoded)));
   source.update(std::as_bytes(std::span(work.text)));
-  const Json facts = {{"bytes", work.text.size()},
-                      {"paragraphs_count", work.paragraphs.size()},
-                      {"tokens", work.text_ids.size()},
-                      {"ids", ids.hex()},
-                      {"decoded", decoded.hex()},
-                      {"source", source.hex()}};
+  const Json facts = {{"bytes", work.text.size()},      {"paragraphs_count", work.paragraphs.size()},
+                      {"tokens", work.text_ids.size()}, {"ids", ids.hex()},
+                      {"decoded", decoded.hex()},       {"source", source.hex()}};
   run_turns(facts, arguments.number("turns", 0) != 0, arguments.number("steps", 3), turn);
 }
 

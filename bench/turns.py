@@ -23,7 +23,7 @@ class Worker:
 
     def read(self):
         for line in self.process.stdout:
-            if line.startswith("{"):  # libraries print, too
+            if line.startswith('{"'):  # libraries print, too
                 return json.loads(line)
         self.process.wait()
         self.errors.seek(0)
