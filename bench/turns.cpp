@@ -40,9 +40,9 @@ Timed time_each(int64_t repetitions, const std::function<void()>& work) {
 void run_turns(Json facts, bool in_turns, int64_t repetitions, const std::function<Json(int64_t)>& turn) {
   const auto rss_mb = [] { return static_cast<double>(peak_rss_bytes()) / 1e6; };
   if (!in_turns) {
-    if (repetitions > 0)
-      for (const auto& [key, value] : turn(repetitions).items())
-        facts[key] = value.is_array() ? Json(median(value.get<std::vector<double>>())) : value;
+    const Json timed = repetitions > 0 ? turn(repetitions) : Json::object();
+    for (const auto& [key, value] : timed.items())
+      facts[key] = value.is_array() ? Json(median(value.get<std::vector<double>>())) : value;
     facts["rss_mb"] = rss_mb();
     print_line(facts);
     return;

@@ -1,14 +1,11 @@
 // One task is a block of 64 queries of one head (forward) or one key head (backward). Operands are copied once into
-// float32 buffers padded to whole blocks, so that every product has one of two shapes and no tail kernels exist.
+// float32 buffers padded to whole blocks; products of the last, partial blocks are cut to multiples of 16, so that
+// there are few shapes of kernels.
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/empty_strided.h>
-#include <ATen/ops/sum.h>
-#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <xmmintrin.h>
 
@@ -19,6 +16,7 @@
 
 #include "base/error.h"
 #include "ops/attention_forms.h"
+#include "ops/attention_packing.h"
 #include "ops/row_kernels.h"
 #include "ops/time_recorder.h"
 
@@ -34,7 +32,7 @@ void brgemm_release(bool vnni);
 namespace morex::ops {
 namespace {
 
-constexpr int64_t kBlock = 64;
+constexpr int64_t kBlock = kAttentionBlock;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
@@ -52,22 +50,6 @@ void release_block_product() {
 #ifdef MOREX_HAS_BRGEMM
   at::native::cpublas::brgemm_release(false);
 #endif
-}
-
-int64_t padded(int64_t n) { return (n + kBlock - 1) / kBlock * kBlock; }
-
-// t [B, H, N, K] -> float32 [B, H, padded N, K], zero behind the end.
-at::Tensor padded_rows(const at::Tensor& t) {
-  at::Tensor p = at::zeros({t.size(0), t.size(1), padded(t.size(2)), t.size(3)}, t.options().dtype(at::kFloat));
-  p.narrow(2, 0, t.size(2)).copy_(t);
-  return p;
-}
-
-// t [B, H, N, K] -> float32 [B, H, K, padded N].
-at::Tensor padded_columns(const at::Tensor& t) {
-  at::Tensor p = at::zeros({t.size(0), t.size(1), t.size(3), padded(t.size(2))}, t.options().dtype(at::kFloat));
-  p.narrow(3, 0, t.size(2)).copy_(t.transpose(2, 3));
-  return p;
 }
 
 // Which keys each query sees.
@@ -103,13 +85,18 @@ class Visibility {
   at::Tensor key_mask_, segments_;
 };
 
-// The visible part of one block of queries: whole key blocks [first, last).
+// n rows or columns of a partial block as products take them.
+int64_t in_units(int64_t n) { return std::min(kBlock, (n + 15) / 16 * 16); }
+
+// The visible part of one block of queries: key blocks [first, last), the last one up to key `end`.
 struct BlockRange {
-  int64_t first, last;
+  int64_t first, last, end;
+  int64_t columns(int64_t block) const { return in_units(end - block * kBlock); }
 };
 
 BlockRange key_blocks(const Visibility& visible, int64_t row, int64_t rows) {
-  return {visible.begin(row) / kBlock, padded(visible.end(row + rows - 1)) / kBlock};
+  const int64_t end = visible.end(row + rows - 1);
+  return {visible.begin(row) / kBlock, padded_to_block(end) / kBlock, end};
 }
 
 // For a profile: `products` products between what each query and the keys it may see by position hold.
@@ -151,8 +138,9 @@ class Probabilities {
   // Calls f(r, scores, count) on what row r sees, with -inf where it may not look, and zeros the rest of the block.
   template <typename F>
   void for_rows(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, const F& f) const {
-    const int64_t base = range.first * kBlock, width = range.last * kBlock - base;
-    for (int64_t r = 0; r < kBlock; ++r) {
+    const int64_t base = range.first * kBlock;
+    const int64_t width = (range.last - 1) * kBlock - base + range.columns(range.last - 1);
+    for (int64_t r = 0; r < in_units(rows); ++r) {
       float* line = s + r * stride;
       const int64_t from = r < rows ? std::clamp<int64_t>(visible_.begin(row + r) - base, 0, width) : width;
       const int64_t to = r < rows ? std::clamp<int64_t>(visible_.end(row + r) - base, from, width) : width;
@@ -169,10 +157,11 @@ class Probabilities {
   float scale_;
 };
 
-// to [64, 64] = from [64, 64]ᵀ.
-void transpose_block(const float* from, int64_t stride, float* to) {
-  for (int64_t i = 0; i < kBlock; i += 4) {
-    for (int64_t j = 0; j < kBlock; j += 4) {
+// to [n, m] = from [m, n]ᵀ, both with rows of 64.
+void transpose_block(const float* from, int64_t m, int64_t n, float* to) {
+  constexpr int64_t stride = kBlock;
+  for (int64_t i = 0; i < m; i += 4) {
+    for (int64_t j = 0; j < n; j += 4) {
       __m128 a = _mm_loadu_ps(from + i * stride + j), b = _mm_loadu_ps(from + (i + 1) * stride + j);
       __m128 c = _mm_loadu_ps(from + (i + 2) * stride + j), d = _mm_loadu_ps(from + (i + 3) * stride + j);
       _MM_TRANSPOSE4_PS(a, b, c, d);
@@ -198,8 +187,8 @@ AttentionResult blocked_attention(const at::Tensor& q, const at::Tensor& k, cons
                                   const AttentionKind& kind) {
   const at::NoGradGuard no_grad;
   const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3);
-  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded(k.size(2));
-  const at::Tensor qp = padded_rows(q), kt = padded_columns(k), vp = padded_rows(v);
+  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded_to_block(k.size(2));
+  const at::Tensor qp = packed_rows(q), kt = packed_columns(packed_rows(k)), vp = packed_rows(v);
   const at::Tensor out = at::empty({batch, heads, qp.size(2), width}, qp.options());
   const at::Tensor lse = at::empty({batch, heads, length}, qp.options());
   const Visibility visible(kind, length, k.size(2));
@@ -217,24 +206,19 @@ AttentionResult blocked_attention(const at::Tensor& q, const at::Tensor& k, cons
       const BlockRange range = key_blocks(visible, row, rows);
       const float* qb = qs + (bh * qp.size(2) + row) * width;
       for (int64_t j = range.first; j < range.last; ++j) {
-        block_product(kBlock, kBlock, width, qb, width, ks + kv * width * keys + j * kBlock, keys,
+        block_product(in_units(rows), range.columns(j), width, qb, width, ks + kv * width * keys + j * kBlock, keys,
                       s + (j - range.first) * kBlock, keys, false);
       }
       Probabilities(visible, b, scale).softmax(s, keys, range, row, rows, lses + bh * length + row);
       for (int64_t j = range.first; j < range.last; ++j) {
-        block_product(kBlock, width, kBlock, s + (j - range.first) * kBlock, keys,
+        block_product(in_units(rows), width, range.columns(j), s + (j - range.first) * kBlock, keys,
                       vs + (kv * keys + j * kBlock) * width, width, outs + (bh * qp.size(2) + row) * width, width,
                       j > range.first);
       }
     }
     release_block_product();
   });
-  AttentionResult result;
-  result.out =
-      at::empty_strided({batch, heads, length, width}, {length * heads * width, width, heads * width, 1}, q.options());
-  result.out.copy_(out.narrow(2, 0, length));
-  result.lse = lse;
-  return result;
+  return {unpacked(out, length, q.scalar_type()), lse};
 }
 
 AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
@@ -242,10 +226,10 @@ AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::
                                               const AttentionKind& kind) {
   const at::NoGradGuard no_grad;
   const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3);
-  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded(k.size(2));
-  const at::Tensor qp = padded_rows(q), gp = padded_rows(dout);
-  const at::Tensor kp = padded_rows(k), kt = padded_columns(k), vt = padded_columns(v);
-  const at::Tensor delta = at::sum(dout.to(at::kFloat) * result.out, 3);  // [B, H, L]
+  const int64_t key_heads = k.size(1), group = heads / key_heads, keys = padded_to_block(k.size(2));
+  const at::Tensor qp = packed_rows(q), gp = packed_rows(dout);
+  const at::Tensor kp = packed_rows(k), kt = packed_columns(kp), vt = packed_columns(packed_rows(v));
+  const at::Tensor delta = row_products(dout, result.out);  // [B, H, L]
   const at::Tensor dq = at::empty_like(qp), dk = at::zeros_like(kp), dv = at::zeros_like(kp);
   const Visibility visible(kind, length, k.size(2));
   count_attention(visible, q, 5);
@@ -263,28 +247,28 @@ AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::
       const BlockRange range = key_blocks(visible, row, rows);
       const Probabilities probabilities(visible, b, scale);
       const int64_t query = (bh * qp.size(2) + row) * width, line = bh * length + row;
+      const int64_t m = in_units(rows);
       for (int64_t j = range.first; j < range.last; ++j) {
         const int64_t column = kv * width * keys + j * kBlock, key = (kv * keys + j * kBlock) * width;
-        block_product(kBlock, kBlock, width, qs + query, width, kts + column, keys, p, kBlock, false);
-        probabilities.from_lse(p, kBlock, {j, j + 1}, row, rows, lses + line);
-        transpose_block(p, kBlock, turned);
-        block_product(kBlock, width, kBlock, turned, kBlock, gs + query, width, dvs + key, width, true);
-        block_product(kBlock, kBlock, width, gs + query, width, vts + column, keys, ds, kBlock, false);
-        for (int64_t r = 0; r < kBlock; ++r) {
-          row_softmax_backward(p + r * kBlock, ds + r * kBlock, kBlock, r < rows ? deltas[line + r] : 0.0f,
+        const int64_t n = range.columns(j);
+        block_product(m, n, width, qs + query, width, kts + column, keys, p, kBlock, false);
+        probabilities.from_lse(p, kBlock, {j, j + 1, range.end}, row, rows, lses + line);
+        transpose_block(p, m, n, turned);
+        block_product(n, width, m, turned, kBlock, gs + query, width, dvs + key, width, true);
+        block_product(m, n, width, gs + query, width, vts + column, keys, ds, kBlock, false);
+        for (int64_t r = 0; r < m; ++r) {
+          row_softmax_backward(p + r * kBlock, ds + r * kBlock, n, r < rows ? deltas[line + r] : 0.0f,
                                static_cast<float>(scale));
         }
-        block_product(kBlock, width, kBlock, ds, kBlock, ks + key, width, dqs + query, width, j > range.first);
-        transpose_block(ds, kBlock, turned);
-        block_product(kBlock, width, kBlock, turned, kBlock, qs + query, width, dks + key, width, true);
+        block_product(m, width, n, ds, kBlock, ks + key, width, dqs + query, width, j > range.first);
+        transpose_block(ds, m, n, turned);
+        block_product(n, width, m, turned, kBlock, qs + query, width, dks + key, width, true);
       }
     }
     release_block_product();
   });
-  const auto cut = [](const at::Tensor& t, const at::Tensor& like) {
-    return t.narrow(2, 0, like.size(2)).to(like.scalar_type()).contiguous();
-  };
-  return {cut(dq, q), cut(dk, k), cut(dv, v)};
+  return {unpacked(dq, length, q.scalar_type()), unpacked(dk, k.size(2), k.scalar_type()),
+          unpacked(dv, v.size(2), v.scalar_type())};
 }
 
 }  // namespace morex::ops

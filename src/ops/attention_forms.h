@@ -12,7 +12,7 @@ struct AttentionResult {
 };
 
 struct AttentionGradients {
-  at::Tensor q, k, v;  // contiguous, in the inputs' dtype
+  at::Tensor q, k, v;  // in the inputs' dtype
 };
 
 // Plain ATen, one sequence at a time with all its scores: any dtype and device, short queries.
