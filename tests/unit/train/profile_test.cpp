@@ -253,7 +253,7 @@ int64_t count_of(const std::vector<Json>& events, const std::string& key, const 
 TEST(Profile, Run_writes_three_steps_behind_the_first_two) {
   const TinyRun tiny("profile_files");
   const auto outcome = run(tiny.recipe("out", {{"profile", true}}));
-  for (const char* part : {"the mean of steps 3 to 5", "1 threads", "of the peak", "float32", "frozen_linear",
+  for (const char* part : {"the mean of steps 3 to 5", "1 thread,", "of the peak", "float32", "frozen_linear",
                            "linear_cross_entropy", "optimizer", "unaccounted", "q_proj", "lm_head", "matmul_nt"})
     EXPECT_NE(outcome.result.profile.find(part), std::string::npos) << part;
   const std::vector<Json> events = trace_events(tiny.output("out"));
