@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "base/table.h"
+#include "train/runtime.h"
 
 namespace morex::train {
 namespace {
@@ -14,16 +15,6 @@ constexpr double kSmallestShare = 0.001;
 constexpr size_t kMostRows = 40;
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-std::string dtype_name(c10::ScalarType dtype) {
-  switch (dtype) {
-    case c10::ScalarType::BFloat16:
-      return "bfloat16";
-    case c10::ScalarType::Double:
-      return "float64";
-    default:
-      return "float32";
-  }
-}
 const char* pass_name(bool backward) { return backward ? "backward" : "forward"; }
 
 class Tables {

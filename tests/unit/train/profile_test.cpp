@@ -136,6 +136,8 @@ TEST(Profile, Trace_is_json_with_times_and_work) {
   EXPECT_EQ(events[2]["args"]["GFLOP"], 6.0);
   EXPECT_EQ(events[2]["args"]["GF/s"], 200.0);
   EXPECT_EQ(events[2]["args"]["n"], 3000);
+  EXPECT_EQ(events[2]["args"]["dtype"], "float32");
+  EXPECT_EQ(trace["otherData"]["peak GF/s"]["float32"], 400.0);
   EXPECT_EQ(events[2]["args"]["part"], "q_proj");
   EXPECT_EQ(events.back()["name"], "a \"quoted\"\\ name");
 }
