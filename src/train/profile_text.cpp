@@ -71,7 +71,7 @@ class Tables {
     Table table({"layer", "forward ms", "backward ms", "share", "in products", "GF/s", "of peak"});
     const auto add = [&](const std::string& name, const LayerRow& row) {
       table.add({name, ms(row.forward.ms), ms(row.backward.ms), share(row.all.ms), some_ms(row.all.products_ms),
-                 rate(row.all), percent(row.all.peak_share())});
+                 rate(row.all), peak_share(row.all)});
     };
     for (const LayerRow& row : profile_.layers)
       if (row.layer >= 0) add(number(row.layer), row);
@@ -112,15 +112,12 @@ class Tables {
   static std::string ms(double value) { return fmt::format("{:.2f}", value); }
   static std::string some_ms(double value) { return value > 0 ? ms(value) : ""; }
   static std::string calls(const Spent& spent) { return fmt::format("{:.0f}", spent.calls); }
-  static std::string rate(const Spent& spent) { return fmt::format("{:.0f}", spent.rate()); }
+  static std::string rate(const Spent& spent) { return spent.gflop > 0 ? fmt::format("{:.0f}", spent.rate()) : ""; }
   static std::string peak_share(const Spent& spent) { return spent.gflop > 0 ? percent(spent.peak_share()) : ""; }
   std::string share(double value) const { return percent(value / profile_.all.ms); }
   static void append_rate(std::vector<std::string>& cells, const Spent& spent) {
-    if (spent.gflop > 0) {
-      cells.insert(cells.end(), {fmt::format("{:.2f}", spent.gflop), rate(spent), peak_share(spent)});
-    } else {
-      cells.insert(cells.end(), {"", "", ""});
-    }
+    cells.insert(cells.end(),
+                 {spent.gflop > 0 ? fmt::format("{:.2f}", spent.gflop) : "", rate(spent), peak_share(spent)});
   }
 
   const Profile& profile_;
