@@ -3,7 +3,6 @@
 // it. While nothing records, an instrumented place costs the read of one pointer.
 #pragma once
 #include <c10/core/ScalarType.h>
-#include <c10/util/ArrayRef.h>
 
 #include <array>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #include "train/chrome_trace.h"
 
 #include "base/json.h"
+#include "train/runtime.h"
 
 namespace morex::train {
 namespace {
@@ -28,7 +29,7 @@ Json event_json(const TimedEvent& event, const ops::Place& place) {
   if (!place.part.empty()) args["part"] = place.part;
   if (place.adapter) args["adapter"] = true;
   if (event.flops > 0) {
-    args["dtype"] = c10::toString(event.dtype);
+    args["dtype"] = dtype_name(event.dtype);
     args["GFLOP"] = event.flops / 1e9;
     if (event.duration() > 0) args["GF/s"] = event.flops / static_cast<double>(event.duration());
   }
@@ -51,7 +52,7 @@ Json event_json(const TimedEvent& event, const ops::Place& place) {
 
 std::string chrome_trace(const ops::TimeRecord& record, const PeakRates& peaks) {
   Json rates = Json::object();
-  for (const auto& [dtype, rate] : peaks) rates[c10::toString(dtype)] = rate / 1e9;
+  for (const auto& [dtype, rate] : peaks) rates[dtype_name(dtype)] = rate / 1e9;
   const Json process = {{"name", "process_name"}, {"ph", "M"}, {"pid", 1}, {"args", {{"name", "morex train"}}}};
   const Json thread = {
       {"name", "thread_name"}, {"ph", "M"}, {"pid", 1}, {"tid", 1}, {"args", {{"name", "training step"}}}};

@@ -6,6 +6,7 @@
 
 #include "base/strings.h"
 #include "base/table.h"
+#include "train/runtime.h"
 
 namespace morex::train {
 namespace {
@@ -14,16 +15,6 @@ constexpr double kSmallestShare = 0.001;
 constexpr size_t kMostRows = 40;
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
-std::string dtype_name(c10::ScalarType dtype) {
-  switch (dtype) {
-    case c10::ScalarType::BFloat16:
-      return "bfloat16";
-    case c10::ScalarType::Double:
-      return "float64";
-    default:
-      return "float32";
-  }
-}
 const char* pass_name(bool backward) { return backward ? "backward" : "forward"; }
 
 class Tables {
@@ -80,7 +71,7 @@ class Tables {
     Table table({"layer", "forward ms", "backward ms", "share", "in products", "GF/s", "of peak"});
     const auto add = [&](const std::string& name, const LayerRow& row) {
       table.add({name, ms(row.forward.ms), ms(row.backward.ms), share(row.all.ms), some_ms(row.all.products_ms),
-                 rate(row.all), percent(row.all.peak_share())});
+                 rate(row.all), peak_share(row.all)});
     };
     for (const LayerRow& row : profile_.layers)
       if (row.layer >= 0) add(number(row.layer), row);
@@ -93,9 +84,9 @@ class Tables {
     Table table({"part of the model", "base forward ms", "backward ms", "adapter forward ms", "backward ms", "share",
                  "in products", "of peak"});
     for (const PartRow& row : profile_.parts)
-      table.add({row.name, ms(row.forward.ms), ms(row.backward.ms), some_ms(row.adapter_forward.ms),
+      table.add({row.name, some_ms(row.forward.ms), some_ms(row.backward.ms), some_ms(row.adapter_forward.ms),
                  some_ms(row.adapter_backward.ms), share(row.all.ms), some_ms(row.all.products_ms),
-                 percent(row.all.peak_share())});
+                 peak_share(row.all)});
     return table.text();
   }
 
@@ -121,14 +112,12 @@ class Tables {
   static std::string ms(double value) { return fmt::format("{:.2f}", value); }
   static std::string some_ms(double value) { return value > 0 ? ms(value) : ""; }
   static std::string calls(const Spent& spent) { return fmt::format("{:.0f}", spent.calls); }
-  static std::string rate(const Spent& spent) { return fmt::format("{:.0f}", spent.rate()); }
+  static std::string rate(const Spent& spent) { return spent.gflop > 0 ? fmt::format("{:.0f}", spent.rate()) : ""; }
+  static std::string peak_share(const Spent& spent) { return spent.gflop > 0 ? percent(spent.peak_share()) : ""; }
   std::string share(double value) const { return percent(value / profile_.all.ms); }
   static void append_rate(std::vector<std::string>& cells, const Spent& spent) {
-    if (spent.gflop > 0) {
-      cells.insert(cells.end(), {fmt::format("{:.2f}", spent.gflop), rate(spent), percent(spent.peak_share())});
-    } else {
-      cells.insert(cells.end(), {"", "", ""});
-    }
+    cells.insert(cells.end(),
+                 {spent.gflop > 0 ? fmt::format("{:.2f}", spent.gflop) : "", rate(spent), peak_share(spent)});
   }
 
   const Profile& profile_;
@@ -143,8 +132,8 @@ std::string profile_text(const Profile& profile, const PeakRates& peaks, const P
                                 ? fmt::format("step {}", run.first_step)
                                 : fmt::format("the mean of steps {} to {}", run.first_step, run.last_step);
   const Tables tables(profile);
-  std::string text = fmt::format("Profile: {}, {} threads, {:.1f} ms a step, all times per step\n", which, run.threads,
-                                 profile.all.ms);
+  std::string text = fmt::format("Profile: {}, {} thread{}, {:.1f} ms a step, all times per step\n", which, run.threads,
+                                 run.threads == 1 ? "" : "s", profile.all.ms);
   text += fmt::format(
       "Matrix products take {} of the time, at {:.0f} GF/s, {} of the peak; the whole step reaches {} of it.\n",
       percent(profile.products.ms / profile.all.ms), profile.products.rate(), percent(profile.products.peak_share()),

@@ -30,10 +30,12 @@ at::ScalarType resolve_dtype(const std::string& name, at::Device device, Warning
 
 }  // namespace
 
-std::string Runtime::dtype_name() const {
+std::string dtype_name(at::ScalarType dtype) {
   if (dtype == at::kDouble) return "float64";
   return dtype == at::kFloat ? "float32" : "bfloat16";
 }
+
+std::string Runtime::dtype_name() const { return train::dtype_name(dtype); }
 
 Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings) {
   Runtime runtime;

@@ -10,6 +10,8 @@
 
 namespace morex::train {
 
+std::string dtype_name(at::ScalarType dtype);  // "bfloat16", as recipes spell it
+
 struct Runtime {
   at::ScalarType dtype = at::kFloat;  // of the base
   at::Device device = at::kCPU;
@@ -17,11 +19,12 @@ struct Runtime {
 
   // Of trainable tensors and the optimiser: float64 for a float64 base, else float32.
   at::ScalarType parameter_dtype() const { return dtype == at::kDouble ? at::kDouble : at::kFloat; }
-  std::string dtype_name() const;  // "bfloat16"
+  std::string dtype_name() const;
 };
 
 // Turns `auto` into what this machine does well and sets the number of threads. bfloat16 on a processor without
-// bfloat16 products is a warning. Throws Error(kConfig) for a device that is not there.
+// bfloat16 products is a warning. Throws Error(kConfig) for a device that is not there, and
+// for a profile of one that is no CPU.
 Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings);
 
 }  // namespace morex::train

@@ -128,7 +128,7 @@ TEST(TimeRecorder, Backward_work_belongs_to_the_place_of_its_forward) {
   EXPECT_EQ(place_of(record, only(record, "pass")), Place());
 }
 
-TEST(TimeRecorder, Places_count_across_sessions_and_only_in_their_own) {
+TEST(TimeRecorder, Nodes_of_an_earlier_session_have_no_place) {
   TimeRecorder recorder;
   const at::Tensor x = at::ones({4}).requires_grad_(true);
   at::Tensor before;
