@@ -1,6 +1,7 @@
 #include "ops/low_rank.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
@@ -64,6 +65,20 @@ at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
   const at::Tensor out = at::empty({count, x.size(1)}, rows.options().dtype(wide));
   convert_rows<float, c10::BFloat16>(rows, out);
   return out;
+}
+
+// z [T, r] in `type`, and a column of ones behind it.
+at::Tensor with_ones(const at::Tensor& z, at::ScalarType type) {
+  const int64_t rank = z.size(1);
+  const at::Tensor extended = at::empty({z.size(0), rank + 1}, z.options().dtype(type).requires_grad(false));
+  const at::Tensor columns = extended.narrow(1, 0, rank);
+  if (z.is_cpu() && z.scalar_type() == at::kFloat && type == at::kBFloat16) {
+    convert_rows<c10::BFloat16, float>(with_dense_rows(z), columns);
+  } else {
+    columns.copy_(z);
+  }
+  extended.select(1, rank).fill_(1);
+  return extended;
 }
 
 // What down_fp32 gives: x·agᵀ [T, R] in the wide type.
@@ -177,20 +192,25 @@ at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b,
                y.size(1) == b.size(1));
   AutogradNode node("accumulate_up", {y, z, b, bias});
   node.changes(y);
-  add_matmul_nn(y, z.to(y.scalar_type()), b.to(y.scalar_type()));
-  if (bias.defined()) y.add_(bias.detach());
-  return node.record(
-      std::move(y), {node.wants(2) ? z : at::Tensor(), b},
-      [z_type = z.scalar_type(), bias_type = bias.defined() ? bias.scalar_type() : at::ScalarType::Undefined](
-          const BackwardPass& pass) -> Tensors {
-        const at::Tensor &z = pass.saved[0], &b = pass.saved[1], &dy = pass.grads[0];
-        const at::ScalarType type = dy.scalar_type();
-        at::Tensor dz, db, d_bias;
-        if (pass.wants(1)) dz = matmul_nt(dy, b.to(type)).to(z_type);           // [T, r]
-        if (pass.wants(2)) db = matmul_tn(z.to(type), dy).to(b.scalar_type());  // [r, out]
-        if (pass.wants(3)) d_bias = dy.sum(0, false, bias_type);                // [out]
-        return {dy, dz, db, d_bias};
-      });
+  const at::ScalarType type = y.scalar_type();
+  const bool has_bias = bias.defined();
+  // The bias is one more row of b, for a column of ones.
+  const at::Tensor zs = has_bias ? with_ones(z.detach(), type) : z.detach().to(type);
+  const at::Tensor bs = has_bias ? at::cat({b.detach(), bias.detach().unsqueeze(0)}, 0).to(type) : b.detach().to(type);
+  add_matmul_nn(y, zs, bs);
+  return node.record(std::move(y), {node.wants(2) || node.wants(3) ? zs : at::Tensor(), bs},
+                     [z_type = z.scalar_type(), b_type = b.scalar_type(), rank = b.size(0),
+                      has_bias](const BackwardPass& pass) -> Tensors {
+                       const at::Tensor &zs = pass.saved[0], &bs = pass.saved[1], &dy = pass.grads[0];
+                       at::Tensor dz, db, d_bias;
+                       if (pass.wants(1)) dz = matmul_nt(dy, bs.narrow(0, 0, rank)).to(z_type);  // [T, r]
+                       if (zs.defined()) {
+                         const at::Tensor both = matmul_tn(zs, dy).to(b_type);  // [r, out], [r + 1, out]
+                         db = both.narrow(0, 0, rank);
+                         if (has_bias) d_bias = both.select(0, rank);
+                       }
+                       return {dy, dz, pass.wants(2) ? db : at::Tensor(), pass.wants(3) ? d_bias : at::Tensor()};
+                     });
 }
 
 }  // namespace morex::ops

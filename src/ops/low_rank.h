@@ -23,7 +23,7 @@ DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor
 
 // y += z·b + bias, in place; returns y.  y [T, out] (a tensor nobody has saved); z [T, r] of any dtype (cast to y's);
 // b [r, out], stored like this; bias [out] or undefined.
-// Grad: y (passed through), z, b, bias. Saves z and the leaf's handle. Error: as gemm.h.
+// Grad: y (passed through), z, b, bias (of b's dtype). Saves z and b as they were cast. Error: as gemm.h.
 at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias = {});
 
 }  // namespace morex::ops
