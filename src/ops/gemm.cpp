@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/few_rows.h"
 #include "ops/time_recorder.h"
 
 #ifdef MOREX_HAS_MKLDNN_MATMUL
@@ -47,6 +48,10 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
     return;
   }
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
+  if (few_rows_apply(out, a, b)) {
+    few_rows_product(out, a, b, accumulate);
+    return;
+  }
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {
     at::native::mkldnn_matmul(dense_matrix(a), dense_matrix(b), out, accumulate ? 1.0f : 0.0f, 1.0f);

@@ -68,7 +68,8 @@ TEST(Attention, MasksSegmentsAndWindowsMatchReference) {
             ops::AttentionKind kind{causal, window, {}, {}};
             if (masked) kind.key_mask = left_padded;
             if (packed) kind.segments = segments;
-            compare({kBatch, 4, 2, kLength, kLength, 16}, kind, dtype, Layout::kContiguous);
+            for (const int64_t length : {int64_t{1}, int64_t{6}, kLength})
+              compare({kBatch, 4, 2, length, kLength, 16}, kind, dtype, Layout::kContiguous);
           }
         }
       }
