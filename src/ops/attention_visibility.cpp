@@ -30,7 +30,10 @@ void Visibility::hide(int64_t b, int64_t i, float* scores, int64_t from, int64_t
   if (segments_.defined()) {
     const int64_t* segment = segments_.const_data_ptr<int64_t>() + b * keys_;
     const int64_t own = segment[position(i)];
-    for (int64_t j = from; j < to; ++j) scores[j - from] = segment[j] == own ? scores[j - from] : -kInfinity;
+    for (int64_t j = from; j < to; ++j) {
+      const bool seen = segment[j] == own || segment[j] == kSharedSegment;
+      scores[j - from] = seen ? scores[j - from] : -kInfinity;
+    }
   }
 }
 

@@ -45,6 +45,19 @@ template <int kBytes>
 }
 
 template <int kBytes>
+[[gnu::always_inline]] inline void load(const RoundedFloat* p, Lanes<kBytes>& v) {
+  Words<kBytes> bits;
+  std::memcpy(&v, p, kBytes);
+  std::memcpy(&bits, p, kBytes);
+  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
+  bits = v != v ? Words<kBytes>{} + 0x7fc00000u : bits;
+  std::memcpy(&v, &bits, kBytes);
+}
+
+[[gnu::always_inline]] inline float widen(RoundedFloat x) { return rounded<c10::BFloat16>(x.value); }
+using ops::widen;
+
+template <int kBytes>
 [[gnu::always_inline]] inline float total(const Lanes<kBytes>& v) {
   if constexpr (kBytes == 16) {
     return (v[0] + v[2]) + (v[1] + v[3]);
@@ -182,7 +195,8 @@ void for_columns(int64_t n, int64_t unit, int64_t bytes_per_column, const F& f) 
                    [&](int64_t begin, int64_t end) { f(begin * unit, std::min(n, end * unit)); });
 }
 
-template <typename T>
+// T: of y and a; W: of b.
+template <typename T, typename W>
 void product_of(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
   const int64_t rows = a.size(0), k = a.size(1), n = b.size(1);
   const bool by_columns = b.stride(0) == 1;  // a weight [N, K], transposed
@@ -195,15 +209,15 @@ void product_of(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, b
     for (int64_t r = 0; r < rows; ++r) convert_row(a.const_data_ptr<T>() + r * a.stride(0), wide_a.data() + r * k, k);
     left.data = wide_a.data();
   }
-  const DenseRows<const T> right{b.const_data_ptr<T>(), b.stride(by_columns ? 1 : 0)};
+  const DenseRows<const W> right{static_cast<const W*>(b.const_data_ptr()), b.stride(by_columns ? 1 : 0)};
   const DenseRows<T> out{y.mutable_data_ptr<T>(), y.stride(0)};
   for_columns(n, by_columns ? kDotsAtOnce : kColumnsPerTask, k * b.element_size(), [&](int64_t begin, int64_t end) {
     const int64_t width = end - begin;
     const auto multiply = [&](const DenseRows<float>& target) {
       if (by_columns) {
-        dot_rows<T>(left, rows, {right.row(begin), right.stride}, width, k, target);
+        dot_rows<W>(left, rows, {right.row(begin), right.stride}, width, k, target);
       } else {
-        mix_rows<T>(left, rows, {right.data + begin, right.stride}, width, k, target);
+        mix_rows<W>(left, rows, {right.data + begin, right.stride}, width, k, target);
       }
     };
     if constexpr (std::is_same_v<T, float>) {
@@ -250,22 +264,29 @@ void mix_rows(DenseRows<const float> a, int64_t rows, DenseRows<const T> b, int6
 template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const float>, int64_t, int64_t, DenseRows<float>);
 template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const c10::BFloat16>, int64_t, int64_t,
                        DenseRows<float>);
+template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const RoundedFloat>, int64_t, int64_t,
+                       DenseRows<float>);
+template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const RoundedFloat>, int64_t, int64_t,
+                       DenseRows<float>);
 template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const float>, int64_t, int64_t, DenseRows<float>);
 template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const c10::BFloat16>, int64_t, int64_t,
                        DenseRows<float>);
 
 bool few_rows_apply(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b) {
   const at::ScalarType type = a.scalar_type();
-  return (type == at::kFloat || type == at::kBFloat16) && handled(a, type) && handled(b, type) && handled(y, type) &&
+  const bool handled_b = handled(b, type) || handled(b, at::kFloat);
+  return (type == at::kFloat || type == at::kBFloat16) && handled(a, type) && handled_b && handled(y, type) &&
          a.size(0) <= kFewRows && a.stride(1) == 1 && y.stride(1) == 1 && (b.stride(0) == 1 || b.stride(1) == 1);
 }
 
 void few_rows_product(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
   MOREX_ASSERT(few_rows_apply(y, a, b) && a.size(1) == b.size(0) && y.size(0) == a.size(0) && y.size(1) == b.size(1));
   if (a.scalar_type() == at::kFloat) {
-    product_of<float>(y, a, b, accumulate);
+    product_of<float, float>(y, a, b, accumulate);
+  } else if (b.scalar_type() == at::kFloat) {
+    product_of<c10::BFloat16, RoundedFloat>(y, a, b, accumulate);
   } else {
-    product_of<c10::BFloat16>(y, a, b, accumulate);
+    product_of<c10::BFloat16, c10::BFloat16>(y, a, b, accumulate);
   }
 }
 

@@ -12,14 +12,21 @@ namespace morex::ops {
 inline constexpr int64_t kFewRows = 8;
 
 // Whether few_rows_product takes them: a [T, K] with dense rows, T at most kFewRows, b [K, N] with dense rows or dense
-// columns, y [T, N] with dense rows, all float32 or all bfloat16 on the CPU.
+// columns, y [T, N] with dense rows, all float32 or all bfloat16 on the CPU; b may be float32 where a and y are
+// bfloat16.
 bool few_rows_apply(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b);
 
-// y = a·b, or y += a·b, on all threads. bfloat16 is rounded once, at the end. No autograd.
+// y = a·b, or y += a·b, on all threads. bfloat16 is rounded once, at the end; a float32 b beside it is rounded to
+// bfloat16 as it is read. No autograd.
 // Error: float32 K·eps of the accumulation.
 void few_rows_product(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, bool accumulate);
 
-// The same for one thread. Rows of a matrix, `stride` elements apart.
+// A float32 that counts as its value rounded to bfloat16.
+struct RoundedFloat {
+  float value;
+};
+
+// The same for one thread, T float, c10::BFloat16 or RoundedFloat. Rows of a matrix, `stride` elements apart.
 template <typename T>
 struct DenseRows {
   T* data;

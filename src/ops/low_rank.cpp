@@ -130,7 +130,7 @@ Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
 at::Tensor down(const at::Tensor& x, const at::Tensor& ag) {
   MOREX_ASSERT(x.dim() == 2 && ag.dim() == 2 && x.size(1) == ag.size(1));
   AutogradNode node("down", {x, ag});
-  const at::Tensor h = matmul_nt(x, ag.to(x.scalar_type()));  // [T, R]
+  const at::Tensor h = matmul_nt(x, ag);  // [T, R]
   return node.record(h, {node.wants(1) ? x : at::Tensor(), ag},
                      [type = x.scalar_type()](const BackwardPass& pass) -> Tensors {
                        const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
@@ -167,7 +167,7 @@ DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor
   const at::Tensor a = ag.detach().narrow(0, 0, down_rows),
                    g = ag.detach().narrow(0, down_rows, ag.size(0) - down_rows);
   const Tensors out =
-      node.record({matmul_nt(kept, a.to(x.scalar_type())), wide_product(x, g)}, {x, apart, ag},
+      node.record({matmul_nt(kept, a), wide_product(x, g)}, {x, apart, ag},
                   [down_rows](const BackwardPass& pass) { return down_both_backward(pass, down_rows); });
   return {out[0], out[1]};
 }
@@ -177,7 +177,7 @@ at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b,
                y.size(1) == b.size(1));
   AutogradNode node("accumulate_up", {y, z, b, bias});
   node.changes(y);
-  add_matmul_nn(y, z.to(y.scalar_type()), b.to(y.scalar_type()));
+  add_matmul_nn(y, z.to(y.scalar_type()), b);
   if (bias.defined()) y.add_(bias.detach());
   return node.record(
       std::move(y), {node.wants(2) ? z : at::Tensor(), b},

@@ -87,6 +87,20 @@ TEST(FewRows, ARowDependsNeitherOnItsCompanyNorOnTheThreads) {
   }
 }
 
+TEST(FewRows, AFloatMatrixBesideBfloat16IsRoundedAsItIsRead) {
+  at::Tensor w = random_tensor({37, 70}, 2).to(at::kFloat);
+  const at::Tensor a = random_tensor({3, 70}, 1).to(at::kBFloat16), b = w.t().contiguous();
+  for (const at::Tensor& right : {w.t(), b}) {
+    EXPECT_TRUE(same_bits(product(a, right), product(a, right.to(at::kBFloat16))));
+    const at::Tensor y = random_tensor({3, 37}, 3).to(at::kBFloat16), other = y.clone();
+    ops::add_matmul_nn(y, a, right);
+    ops::add_matmul_nn(other, a, right.to(at::kBFloat16));
+    EXPECT_TRUE(same_bits(y, other));
+  }
+  w.fill_(std::nan(""));
+  EXPECT_TRUE(product(a, w.t()).isnan().all().item<bool>());
+}
+
 TEST(FewRows, GemmTakesThemForFewRowsOnly) {
   const at::Tensor w = random_tensor({2000, 300}, 2).to(at::kFloat);
   const at::Tensor a = random_tensor({2 * ops::kFewRows, 300}, 1).to(at::kFloat);
@@ -97,6 +111,7 @@ TEST(FewRows, GemmTakesThemForFewRowsOnly) {
   const at::Tensor y_few = y.narrow(0, 0, ops::kFewRows);
   EXPECT_TRUE(ops::few_rows_apply(y_few, few, w.t()));
   EXPECT_FALSE(ops::few_rows_apply(y_few, few, w.t().to(at::kBFloat16)));
+  EXPECT_FALSE(ops::few_rows_apply(y_few, few.to(at::kBFloat16), w.t()));
   EXPECT_FALSE(ops::few_rows_apply(y_few.to(at::kDouble), few.to(at::kDouble), w.t().to(at::kDouble)));
   EXPECT_FALSE(ops::few_rows_apply(y_few, a.t().contiguous().t().narrow(0, 0, ops::kFewRows), w.t()));
 }
