@@ -19,7 +19,7 @@ constexpr int64_t kRowsAtOnce = 4, kDotsAtOnce = 4, kVectorsAtOnce = 4;
 // Prefetched ahead of the matrix being read: rows of a few KiB are too short for the processor's own guess.
 constexpr int64_t kAheadBytes = 4096;
 // The part of a matrix that is worth another thread.
-constexpr int64_t kBytesPerThread = int64_t{1} << 17;
+constexpr int64_t kBytesPerThread = int64_t{1} << 18;
 // Columns that a task of `mix_rows` owns: whole cache lines.
 constexpr int64_t kColumnsPerTask = 256;
 
