@@ -1,7 +1,8 @@
 // morex_bench generate: greedy generation of one sequence.
-//   model=M dtype=D [prompt=32 tokens=64 steps=3 turns=0]
-// A repetition is a whole generation, prompt included; `ms` is the time of one new token. `ids` and `log_probs` are
-// what comes out. `bytes_per_token`: weights read once a token, and keys and values of the positions so far.
+//   model=M dtype=D [case=C prompt=32 tokens=64 steps=3 turns=0]
+// A repetition is a whole generation, prompt included; `ms` is the time of one new token. With a case, a fresh adapter
+// of that method is on the model. `ids` and `log_probs` are what comes out. `bytes_per_token`: weights read once a
+// token, and keys and values of the positions so far.
 // morex_bench bandwidth: what the machine reads from memory, in a process of its own.
 #include "eval/generate.h"
 
@@ -10,11 +11,13 @@
 #include <fmt/core.h>
 
 #include "arguments.h"
+#include "cases.h"
 #include "fixed_ids.h"
 #include "models/causal_lm.h"
 #include "modes.h"
 #include "peak.h"
 #include "train/runtime.h"
+#include "train/trainable.h"
 #include "turns.h"
 
 namespace morex::bench {
@@ -34,13 +37,18 @@ double bytes_per_token(models::CausalLm& model, double context) {
 }  // namespace
 
 void generate_mode(const ModeArguments& given) {
-  const Arguments arguments(given, {"model", "dtype", "prompt", "tokens", "steps", "turns"});
+  const Arguments arguments(given, {"model", "dtype", "case", "prompt", "tokens", "steps", "turns"});
   const int64_t prompt = arguments.number("prompt", 32), tokens = arguments.number("tokens", 64);
   Warnings warnings;
   train::Recipe recipe;
   recipe.dtype = arguments.text("dtype");
   const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
   const auto model = models::load_model(arguments.text("model"), {runtime.dtype, runtime.device}, warnings);
+  std::unique_ptr<train::Trainable> trainable;
+  if (const std::string name = arguments.text("case", ""); !name.empty()) {
+    recipe.method = method_of_case(name, *model);
+    trainable = train::make_trainable(recipe, runtime, *model, warnings);
+  }
   const nn::Prompt ids(fixed_ids(prompt, model->config().vocab_size));
   eval::GenerationOptions options;
   options.max_new_tokens = tokens;
@@ -50,7 +58,8 @@ void generate_mode(const ModeArguments& given) {
               tokens, first.ids.size());
 
   const double context = static_cast<double>(prompt) + static_cast<double>(tokens) / 2;
-  const Json facts = {{"dtype", runtime.dtype_name()},
+  const Json facts = {{"case", arguments.text("case", "")},
+                      {"dtype", runtime.dtype_name()},
                       {"threads", runtime.threads},
                       {"bytes_per_token", bytes_per_token(*model, context)},
                       {"ids", first.ids},

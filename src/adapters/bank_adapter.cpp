@@ -277,6 +277,10 @@ at::Tensor BankAdapter::routed_mix(size_t index, const std::vector<at::Tensor>& 
   return result.z;
 }
 
+bool BankAdapter::reads_other_tokens() const {
+  return std::any_of(sites_.begin(), sites_.end(), [](const BankSite& site) { return site.router->whole_sequences(); });
+}
+
 int64_t BankAdapter::parameter_count(const BankSite& site) const {
   int64_t total = 0;
   for (const auto* specs : {&site.structure->tensors(), &site.router->tensors(), &site.prior->tensors()})

@@ -48,6 +48,7 @@ class BankAdapter : public nn::GroupAdapter {
   // run again in the backward pass); of gathered experts H of the chosen rows only.
   void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
              nn::RoutingReport& report) const override;
+  bool reads_other_tokens() const override;
 
   const std::vector<BankSite>& sites() const { return sites_; }
   int64_t parameter_count(const BankSite& site) const;

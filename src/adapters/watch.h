@@ -24,6 +24,7 @@ class WatchedGroup final : public nn::GroupAdapter {
 
   void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
              nn::RoutingReport& report) const override;
+  bool reads_other_tokens() const override { return inner_->reads_other_tokens(); }
 
  private:
   nn::LinearGroup& group_;
@@ -42,6 +43,7 @@ class WatchedBlock final : public nn::MlpAdapter {
 
   at::Tensor apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::BatchContext& ctx,
                    nn::RoutingReport& report) const override;
+  bool reads_other_tokens() const override { return inner_->reads_other_tokens(); }
 
  private:
   nn::Mlp& mlp_;

@@ -1,11 +1,14 @@
 #include "eval/generate.h"
 
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/argmax.h>
+#include <ATen/ops/logsumexp.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "base/random.h"
 #include "eval/sampling.h"
@@ -46,18 +49,27 @@ void check(const models::CausalLm& model, const text::Tokenizer* tokenizer, cons
   }
 }
 
-// The logits behind the last of `ids`, which are appended to the cache. `ctx` holds what is known of the sequence.
-std::vector<double> next_logits(const models::CausalLm& model, const std::vector<int64_t>& ids, nn::KvCache& cache,
-                                nn::BatchContext ctx) {
+// The logits [V] in float64 behind the last of `ids`, which are appended to the cache. `ctx` holds what is known of the
+// sequence.
+at::Tensor next_logits(const models::CausalLm& model, const std::vector<int64_t>& ids, nn::KvCache& cache,
+                       nn::BatchContext ctx) {
   ctx.length = static_cast<int64_t>(ids.size());
   ctx.phase = cache.length() == 0 ? nn::Phase::kPrefill : nn::Phase::kDecode;
   nn::RoutingReport report;
   const at::Tensor input = at::tensor(ids, at::kLong).unsqueeze(0).to(model.device());        // [1, L]
   const at::Tensor last = model.hidden(input, ctx, report, &cache).slice(0, ctx.length - 1);  // [1, D]
   ctx.length = 1;  // the head sees one row only
-  const at::Tensor row = model.logits(last, ctx, report).to(at::kCPU, at::kDouble).contiguous();  // [1, V]
-  const double* values = row.const_data_ptr<double>();
-  return {values, values + row.numel()};
+  return model.logits(last, ctx, report).to(at::kCPU, at::kDouble).view({-1});
+}
+
+// The next id; u in [0, 1) decides where it is drawn.
+int64_t choose(const at::Tensor& raw, const std::vector<int64_t>& seen, const GenerationOptions& options, double u) {
+  const bool penalised = options.repetition_penalty != 1.0;
+  const at::Tensor logits = penalised ? raw.clone() : raw;
+  const std::span<double> values(logits.mutable_data_ptr<double>(), static_cast<size_t>(logits.numel()));
+  if (penalised) penalise_repetition(values, seen, options.repetition_penalty);
+  if (options.temperature == 0) return logits.argmax().item<int64_t>();  // the lowest of equals
+  return draw(candidates(values, options), u);
 }
 
 }  // namespace
@@ -83,17 +95,13 @@ Generated generate(const models::CausalLm& model, const text::Tokenizer* tokeniz
   Generated result;
   result.finish = "length";
   for (int64_t n = 0; n < budget; ++n) {
-    std::vector<double> logits = next_logits(model, input, cache, known);
-    const double normaliser = log_sum_exp(logits);
+    const at::Tensor raw = next_logits(model, input, cache, known);
+    const auto normaliser = at::logsumexp(raw, 0).item<double>();
     MOREX_CHECK(std::isfinite(normaliser), ErrorKind::kNumeric,
                 "[generate] logits must be finite, got {} at position {}", normaliser, length + n - 1);
-    const std::vector<double> raw = logits;
-    if (options.repetition_penalty != 1.0) penalise_repetition(logits, seen, options.repetition_penalty);
-    const int64_t id = options.temperature == 0
-                           ? argmax(logits)
-                           : draw(candidates(logits, options), uniform_at(key, static_cast<uint64_t>(n)));
+    const int64_t id = choose(raw, seen, options, uniform_at(key, static_cast<uint64_t>(n)));
     result.ids.push_back(id);
-    result.log_probs.push_back(raw[id] - normaliser);
+    result.log_probs.push_back(raw.const_data_ptr<double>()[id] - normaliser);
     if (std::find(ends.begin(), ends.end(), id) != ends.end() || text.push(id)) {
       result.finish = "stop";
       break;

@@ -8,17 +8,15 @@
 #include "base/error.h"
 
 namespace morex::eval {
+namespace {
+
+constexpr size_t kFirstSorted = 64, kSortedGrowth = 8;
+
+}  // namespace
 
 int64_t argmax(std::span<const double> values) {
   MOREX_ASSERT(!values.empty());
   return std::max_element(values.begin(), values.end()) - values.begin();
-}
-
-double log_sum_exp(std::span<const double> values) {
-  const double top = values[argmax(values)];
-  double sum = 0;
-  for (const double value : values) sum += std::exp(value - top);
-  return top + std::log(sum);
 }
 
 void penalise_repetition(std::span<double> logits, std::span<const int64_t> seen, double penalty) {
@@ -29,30 +27,33 @@ void penalise_repetition(std::span<double> logits, std::span<const int64_t> seen
 
 Candidates candidates(std::span<const double> logits, const GenerationOptions& options) {
   Candidates result;
-  result.ids.resize(logits.size());
-  std::iota(result.ids.begin(), result.ids.end(), 0);
-  const auto vocabulary = static_cast<int64_t>(logits.size());
-  const int64_t kept = options.top_k > 0 ? std::min(options.top_k, vocabulary) : vocabulary;
-  if (kept < vocabulary || options.top_p < 1.0) {
-    std::partial_sort(result.ids.begin(), result.ids.begin() + kept, result.ids.end(),
-                      [&](int64_t a, int64_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
-    result.ids.resize(kept);
-  }
+  std::vector<int64_t>& ids = result.ids;
+  ids.resize(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
   const double top = logits[argmax(logits)];
-  double sum = 0;
-  result.probabilities.reserve(result.ids.size());
-  for (const int64_t id : result.ids) {
-    result.probabilities.push_back(std::exp((logits[id] - top) / options.temperature));
-    sum += result.probabilities.back();
+  const auto weight = [&](int64_t id) { return std::exp((logits[id] - top) / options.temperature); };
+  size_t sorted = 0;  // how many of the ids are the likeliest, in order
+  const auto sort_up_to = [&](size_t count) {
+    std::partial_sort(ids.begin() + static_cast<int64_t>(sorted), ids.begin() + static_cast<int64_t>(count), ids.end(),
+                      [&](int64_t a, int64_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
+    sorted = count;
+  };
+  if (options.top_k > 0 && static_cast<size_t>(options.top_k) < ids.size()) {
+    sort_up_to(static_cast<size_t>(options.top_k));
+    ids.resize(sorted);
   }
+  double sum = 0;
+  for (const int64_t id : ids) sum += result.probabilities.emplace_back(weight(id));
   if (options.top_p < 1.0) {
-    size_t count = 0;
+    result.probabilities.clear();
     double mass = 0;
-    while (count < result.ids.size() && (count == 0 || mass < options.top_p * sum)) {
-      mass += result.probabilities[count++];
+    while (result.probabilities.size() < ids.size() && (mass == 0 || mass < options.top_p * sum)) {
+      const size_t next = result.probabilities.size();
+      // Most of the mass lies with few ids: the others need no order.
+      if (next == sorted) sort_up_to(std::min(ids.size(), std::max(kFirstSorted, kSortedGrowth * sorted)));
+      mass += result.probabilities.emplace_back(weight(ids[next]));
     }
-    result.ids.resize(count);
-    result.probabilities.resize(count);
+    ids.resize(result.probabilities.size());
     sum = mass;
   }
   for (double& probability : result.probabilities) probability /= sum;

@@ -10,8 +10,6 @@ namespace morex::eval {
 
 // Index of the largest value; the lowest one of equals.
 int64_t argmax(std::span<const double> values);
-// log(sum(exp(values))), shifted by the maximum.
-double log_sum_exp(std::span<const double> values);
 
 // Logits of ids seen before are divided by `penalty` where positive and multiplied by it where negative.
 void penalise_repetition(std::span<double> logits, std::span<const int64_t> seen, double penalty);

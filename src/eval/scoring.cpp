@@ -11,8 +11,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
+#include <span>
+#include <tuple>
 
 #include "base/error.h"
+#include "ops/attention.h"
 
 namespace morex::eval {
 namespace {
@@ -20,31 +24,51 @@ namespace {
 // Rows of logits held at once: 256 rows of a vocabulary of 50,000 are 50 MB.
 constexpr int64_t kHeadRows = 256;
 
-// Requests that read the same ids and of which the same is known.
-struct Row {
-  const std::vector<int64_t>* input;
-  const SequenceFacts* facts;
-  int64_t prompt;  // ids before the continuation, of the first request
+using Ids = std::vector<int64_t>;
+
+// What requests of one row read behind the prompt: their continuation without its last id, which is predicted.
+struct Branch {
+  std::span<const int64_t> ids;
+  int64_t begin = 0;  // in the row
   std::vector<int64_t> requests;
-  int64_t length() const { return static_cast<int64_t>(input->size()); }
 };
 
-std::vector<Row> distinct_rows(const std::vector<Request>& requests) {
-  std::vector<Row> rows;
-  std::map<std::pair<std::vector<int64_t>, SequenceFacts>, size_t> known;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].continuation.empty()) continue;
-    const auto [place, added] = known.try_emplace({requests[i].input, requests[i].facts}, rows.size());
-    // The continuation's last id is predicted, not read.
-    const auto continuation = static_cast<int64_t>(requests[i].continuation.size());
-    if (added)
-      rows.push_back({&requests[i].input,
-                      &requests[i].facts,
-                      static_cast<int64_t>(requests[i].input.size()) + 1 - continuation,
-                      {}});
-    rows[place->second].requests.push_back(static_cast<int64_t>(i));
+// Requests with the same prompt and the same facts: the prompt, then each branch.
+struct Row {
+  std::span<const int64_t> prompt;
+  const SequenceFacts* facts;
+  std::vector<Branch> branches;
+  int64_t length = 0;
+
+  void add(std::span<const int64_t> ids, int64_t request) {
+    const auto known = std::find_if(branches.begin(), branches.end(), [&](const Branch& b) {
+      return std::equal(b.ids.begin(), b.ids.end(), ids.begin(), ids.end());
+    });
+    if (known != branches.end()) return known->requests.push_back(request);
+    branches.push_back({ids, length, {request}});
+    length += static_cast<int64_t>(ids.size());
   }
-  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.length() > b.length(); });
+  bool forks() const {
+    return std::count_if(branches.begin(), branches.end(), [](const Branch& b) { return !b.ids.empty(); }) > 1;
+  }
+};
+
+// share: whether different continuations of a prompt may stand in one row.
+std::vector<Row> distinct_rows(const std::vector<Request>& requests, bool share) {
+  std::vector<Row> rows;
+  std::map<std::tuple<Ids, SequenceFacts, Ids>, size_t> known;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const Request& request = requests[i];
+    if (request.continuation.empty()) continue;
+    const std::span<const int64_t> input(request.input);
+    const auto prompt = input.first(input.size() + 1 - request.continuation.size());
+    const auto read = input.subspan(prompt.size());
+    const auto [place, added] = known.try_emplace(
+        {Ids(prompt.begin(), prompt.end()), request.facts, share ? Ids() : Ids(read.begin(), read.end())}, rows.size());
+    if (added) rows.push_back({prompt, &request.facts, {}, static_cast<int64_t>(prompt.size())});
+    rows[place->second].add(read, static_cast<int64_t>(i));
+  }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.length > b.length; });
   return rows;
 }
 
@@ -56,31 +80,58 @@ struct Target {
 std::vector<Target> batch_targets(const std::vector<Request>& requests, std::span<const Row> rows, int64_t length) {
   std::vector<Target> targets;
   for (size_t r = 0; r < rows.size(); ++r) {
-    for (const int64_t request : rows[r].requests) {
-      const std::vector<int64_t>& ids = requests[request].continuation;
-      const int64_t first = static_cast<int64_t>(r) * length + rows[r].length() - static_cast<int64_t>(ids.size());
-      for (size_t k = 0; k < ids.size(); ++k) targets.push_back({request, first + static_cast<int64_t>(k), ids[k]});
+    const int64_t row = static_cast<int64_t>(r) * length,
+                  last_of_prompt = static_cast<int64_t>(rows[r].prompt.size()) - 1;
+    for (const Branch& branch : rows[r].branches) {
+      for (const int64_t request : branch.requests) {
+        const Ids& ids = requests[request].continuation;
+        for (size_t k = 0; k < ids.size(); ++k) {
+          const int64_t position = k == 0 ? last_of_prompt : branch.begin + static_cast<int64_t>(k) - 1;
+          targets.push_back({request, row + position, ids[k]});
+        }
+      }
     }
   }
   return targets;
 }
 
+// Positions and segments of rows that fork: every branch goes on from the prompt and sees it and itself.
+void set_branches(std::span<const Row> rows, at::Device device, nn::BatchContext& ctx) {
+  const int64_t length = ctx.length;
+  Ids positions(ctx.tokens(), 0), segments(ctx.tokens(), ops::kSharedSegment);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const int64_t row = static_cast<int64_t>(r) * length, prompt = static_cast<int64_t>(rows[r].prompt.size());
+    std::iota(positions.begin() + row, positions.begin() + row + prompt, 0);
+    for (size_t b = 0; b < rows[r].branches.size(); ++b) {
+      const Branch& branch = rows[r].branches[b];
+      const int64_t begin = row + branch.begin, end = begin + static_cast<int64_t>(branch.ids.size());
+      std::iota(positions.begin() + begin, positions.begin() + end, prompt);
+      std::fill(segments.begin() + begin, segments.begin() + end, static_cast<int64_t>(b));
+    }
+  }
+  ctx.positions = at::tensor(positions, at::kLong).view({ctx.batch, length}).to(device);
+  ctx.segments = at::tensor(segments, at::kLong).view({ctx.batch, length}).to(device);
+}
+
 at::Tensor batch_hidden(const models::CausalLm& model, std::span<const Row> rows, nn::BatchContext& ctx,
                         nn::RoutingReport& report) {
-  const int64_t length = rows.front().length();
+  const int64_t length = rows.front().length;
   ctx.batch = static_cast<int64_t>(rows.size());
   ctx.length = length;
-  std::vector<int64_t> ids(ctx.tokens(), 0), lengths;
+  Ids ids(ctx.tokens(), 0), lengths;
   for (size_t r = 0; r < rows.size(); ++r) {
-    std::copy(rows[r].input->begin(), rows[r].input->end(), ids.begin() + static_cast<int64_t>(r) * length);
-    lengths.push_back(rows[r].length());
+    auto place =
+        std::copy(rows[r].prompt.begin(), rows[r].prompt.end(), ids.begin() + static_cast<int64_t>(r) * length);
+    for (const Branch& branch : rows[r].branches) place = std::copy(branch.ids.begin(), branch.ids.end(), place);
+    lengths.push_back(rows[r].length);
   }
   const at::Tensor real = at::tensor(lengths, at::kLong).unsqueeze(1).to(model.device());                // [B, 1]
   if (lengths.back() < length) ctx.token_mask = at::arange(length, real.options()).unsqueeze(0) < real;  // [B, L]
+  if (std::any_of(rows.begin(), rows.end(), [](const Row& row) { return row.forks(); }))
+    set_branches(rows, model.device(), ctx);
   if (model.wants_prompts()) {
     std::vector<nn::Prompt> prompts;
-    for (const Row& row : rows)
-      prompts.emplace_back(std::vector<int64_t>(row.input->begin(), row.input->begin() + row.prompt), *row.facts);
+    for (const Row& row : rows) prompts.emplace_back(Ids(row.prompt.begin(), row.prompt.end()), *row.facts);
     model.read_prompts(prompts, ctx);
   }
   const at::Tensor input = at::tensor(ids, at::kLong).view({ctx.batch, length}).to(model.device());  // [B, L]
@@ -120,11 +171,11 @@ std::vector<Score> score_requests(const models::CausalLm& model, const std::vect
               tokens_per_batch);
   const at::NoGradGuard no_gradients;
   std::vector<Score> scores(requests.size());
-  const std::vector<Row> rows = distinct_rows(requests);
+  const std::vector<Row> rows = distinct_rows(requests, !model.slots().adapters_read_other_tokens());
   int64_t done =
       std::count_if(requests.begin(), requests.end(), [](const Request& r) { return r.continuation.empty(); });
   for (size_t begin = 0; begin < rows.size();) {
-    const int64_t length = rows[begin].length();
+    const int64_t length = rows[begin].length;
     const size_t count = std::min<size_t>(rows.size() - begin, std::max<int64_t>(1, tokens_per_batch / length));
     const std::span<const Row> batch(rows.data() + begin, count);
     nn::BatchContext ctx;
@@ -137,7 +188,8 @@ std::vector<Score> score_requests(const models::CausalLm& model, const std::vect
       const size_t part = std::min<size_t>(kHeadRows, targets.size() - at);
       add_scores(model, h, std::span<const Target>(targets).subspan(at, part), ctx, report, scores);
     }
-    for (const Row& row : batch) done += static_cast<int64_t>(row.requests.size());
+    for (const Row& row : batch)
+      for (const Branch& branch : row.branches) done += static_cast<int64_t>(branch.requests.size());
     if (progress) progress(done, static_cast<int64_t>(requests.size()));
     begin += count;
   }

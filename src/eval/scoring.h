@@ -14,8 +14,10 @@ struct Score {
   bool greedy = true;           // every id is the most probable one where it stands; true for an empty continuation
 };
 
-// One score per request, in their order. Longest first, right padded, at most tokens_per_batch ids a forward (one
-// request at least); requests with the same input share a row; only the positions that are scored go through the head.
+// One score per request, in their order. Requests with the same prompt (and facts) share a row: the prompt is read once
+// and every continuation sees it and itself alone; where an adapter reads other tokens only equal inputs share one.
+// Longest row first, right padded, at most tokens_per_batch ids a forward (one row at least); only the positions that
+// are scored go through the head.
 // Log-softmax in float32 (float64 for a float64 model). No gradients. Throws Error(kNumeric) for a score that is not
 // finite. progress(done, total) counts requests.
 std::vector<Score> score_requests(const models::CausalLm& model, const std::vector<Request>& requests,

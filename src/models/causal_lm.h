@@ -38,6 +38,7 @@ class CausalLm {
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
   nn::SlotTable& slots() { return slots_; }
+  const nn::SlotTable& slots() const { return slots_; }
   std::vector<NamedWeight>& weights() { return weights_; }  // tied weights stand once
   const std::string& digest() const { return digest_; }     // of the files' tensors: names the base in run.json
 

@@ -25,7 +25,9 @@ struct BatchContext {
   at::Tensor positions;      // [B, L] int64; undefined: 0 … L-1 (plus the cache's length)
   at::Tensor token_mask;     // [B, L] bool, true = real token; undefined: all real. Routing statistics and left padding
   bool right_padded = true;  // token_mask only has padding at the right end: causal attention needs no mask for it
-  at::Tensor segments;  // [B, L] int64, packed documents: attention stays inside equal numbers; undefined: one each
+  // [B, L] int64, packed documents: attention stays inside equal numbers, and sees ops::kSharedSegment from all of
+  // them; undefined: one each.
+  at::Tensor segments;
 
   std::map<std::string, at::Tensor> per_sequence;  // [B, …] by name: "cluster_scores", "task_ids", "sample_types"
   std::map<std::string, at::Tensor> given_noise;   // by "MODULE.LEVEL": replaces the drawn noise (tests)

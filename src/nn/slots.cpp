@@ -3,6 +3,8 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/embedding.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ops/frozen_linear.h"
 #include "ops/swiglu.h"
@@ -50,6 +52,11 @@ at::Tensor Mlp::forward_base(const at::Tensor& x, const BatchContext& ctx, Routi
   const std::vector<at::Tensor> gate_up_out = gate_up.forward(x, ctx, report);  // [T, F] each
   const at::Tensor hidden = ops::swiglu(gate_up_out[0], gate_up_out[1], activation);
   return down.forward(hidden, ctx, report)[0];  // [T, D]
+}
+
+bool SlotTable::adapters_read_other_tokens() const {
+  const auto reads = [](const auto* slot) { return slot->adapter != nullptr && slot->adapter->reads_other_tokens(); };
+  return std::any_of(groups.begin(), groups.end(), reads) || std::any_of(mlps.begin(), mlps.end(), reads);
 }
 
 at::Tensor Embedding::forward(const at::Tensor& ids) const {

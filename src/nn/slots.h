@@ -38,6 +38,8 @@ class GroupAdapter {
   // saved by anybody). Gradients: to x, to the adapter's leaves, and through y.
   virtual void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const BatchContext& ctx,
                      RoutingReport& report) const = 0;
+  // Whether what a token gets depends on the other tokens of its sequence.
+  virtual bool reads_other_tokens() const { return false; }
 };
 
 // The projections that read the same input: q,k,v · o · gate,up · down · lm_head.
@@ -58,6 +60,7 @@ class MlpAdapter {
   // x [T, D] -> the block's output [T, D], replacing Mlp::forward_base.
   virtual at::Tensor apply(const Mlp& mlp, const at::Tensor& x, const BatchContext& ctx,
                            RoutingReport& report) const = 0;
+  virtual bool reads_other_tokens() const { return false; }  // as in GroupAdapter
 };
 
 using ops::Activation;
@@ -86,6 +89,9 @@ struct SlotTable {
   std::vector<LinearGroup*> groups;
   std::vector<Mlp*> mlps;
   std::vector<Embedding*> embeddings;
+
+  // Whether some adapter's update of a token depends on the other tokens of its sequence.
+  bool adapters_read_other_tokens() const;
 };
 
 }  // namespace morex::nn

@@ -12,9 +12,17 @@ namespace {
 // Fewer queries would leave most of a 64-row block empty.
 constexpr int64_t kMinimalBlockedLength = 16;
 
+bool has_fast_forms(const at::Tensor& q) {
+  return q.is_cpu() && (q.scalar_type() == at::kFloat || q.scalar_type() == at::kBFloat16);
+}
+
 bool goes_in_blocks(const at::Tensor& q) {
-  return q.is_cpu() && q.scalar_type() != at::kDouble && q.size(2) >= kMinimalBlockedLength &&
-         blocked_attention_available();
+  return has_fast_forms(q) && q.size(2) >= kMinimalBlockedLength && blocked_attention_available();
+}
+
+auto forward_form(const at::Tensor& q) {
+  if (goes_in_blocks(q)) return blocked_attention;
+  return has_fast_forms(q) && q.size(2) < kMinimalBlockedLength ? short_attention : dense_attention;
 }
 
 Tensors attention_backward(const BackwardPass& pass, double scale, bool causal, int64_t window) {
@@ -35,8 +43,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   MOREX_ASSERT(!kind.key_mask.defined() || kind.key_mask.size(1) == k.size(2));
   MOREX_ASSERT(!kind.segments.defined() || kind.segments.size(1) == k.size(2));
   AutogradNode node("attention", {q, k, v});
-  const auto form = goes_in_blocks(q) ? blocked_attention : dense_attention;
-  const AttentionResult result = form(q.detach(), k.detach(), v.detach(), scale, kind);
+  const AttentionResult result = forward_form(q)(q.detach(), k.detach(), v.detach(), scale, kind);
   return node.record(result.out, {q, k, v, result.out, result.lse, kind.key_mask, kind.segments},
                      [scale, causal = kind.causal, window = kind.window](const BackwardPass& pass) {
                        return attention_backward(pass, scale, causal, window);

@@ -6,13 +6,16 @@
 
 namespace morex::ops {
 
+// Keys of this segment are seen from every segment.
+inline constexpr int64_t kSharedSegment = -1;
+
 // Which keys a query may see. The L queries are the last L of the S positions (S - L were cached): query i stands at
 // position S - L + i.
 struct AttentionKind {
   bool causal = true;   // only positions up to its own
   int64_t window = 0;   // > 0: only the last `window` positions, its own included
   at::Tensor key_mask;  // [B, S] bool, true = visible; undefined: all
-  at::Tensor segments;  // [B, S] int64: only keys with the query's number; undefined: all
+  at::Tensor segments;  // [B, S] int64: only keys with the query's number or the shared one; undefined: all
 };
 
 // softmax(scale · q·kᵀ)·v over the visible keys, scale > 0; a query that sees no key gives zeros.

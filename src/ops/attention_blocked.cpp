@@ -10,13 +10,12 @@
 #include <xmmintrin.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <vector>
 
 #include "base/error.h"
 #include "ops/attention_forms.h"
 #include "ops/attention_packing.h"
+#include "ops/attention_visibility.h"
 #include "ops/row_kernels.h"
 #include "ops/time_recorder.h"
 
@@ -33,8 +32,6 @@ namespace morex::ops {
 namespace {
 
 constexpr int64_t kBlock = kAttentionBlock;
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 void block_product(int64_t m, int64_t n, int64_t k, const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                    int64_t ldc, bool add) {
@@ -51,39 +48,6 @@ void release_block_product() {
   at::native::cpublas::brgemm_release(false);
 #endif
 }
-
-// Which keys each query sees.
-class Visibility {
- public:
-  Visibility(const AttentionKind& kind, int64_t length, int64_t keys)
-      : causal_(kind.causal), window_(kind.window), length_(length), keys_(keys) {
-    if (kind.key_mask.defined()) key_mask_ = kind.key_mask.to(at::kBool).contiguous();
-    if (kind.segments.defined()) segments_ = kind.segments.to(at::kLong).contiguous();
-  }
-
-  // The range of positions that query i may see at all.
-  int64_t begin(int64_t i) const { return window_ > 0 ? std::max<int64_t>(0, position(i) - window_ + 1) : 0; }
-  int64_t end(int64_t i) const { return causal_ ? position(i) + 1 : keys_; }
-
-  // Sets the scores of what else query i of sequence b may not see to -inf; scores[0] is key `from`.
-  void hide(int64_t b, int64_t i, float* scores, int64_t from, int64_t to) const {
-    if (key_mask_.defined()) {
-      const bool* visible = key_mask_.const_data_ptr<bool>() + b * keys_;
-      for (int64_t j = from; j < to; ++j) scores[j - from] = visible[j] ? scores[j - from] : -kInfinity;
-    }
-    if (segments_.defined()) {
-      const int64_t* segment = segments_.const_data_ptr<int64_t>() + b * keys_;
-      const int64_t own = segment[position(i)];
-      for (int64_t j = from; j < to; ++j) scores[j - from] = segment[j] == own ? scores[j - from] : -kInfinity;
-    }
-  }
-
- private:
-  int64_t position(int64_t i) const { return keys_ - length_ + i; }
-  bool causal_;
-  int64_t window_, length_, keys_;
-  at::Tensor key_mask_, segments_;
-};
 
 // n rows or columns of a partial block as products take them.
 int64_t in_units(int64_t n) { return std::min(kBlock, (n + 15) / 16 * 16); }
@@ -120,18 +84,8 @@ class Probabilities {
 
   // softmax(scale·s) and the log-sum-exp; the range must hold all that the rows see.
   void softmax(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, float* lse) const {
-    for_rows(s, stride, range, row, rows, [&](int64_t r, float* x, int64_t n) {
-      const float top = row_max(x, n) * scale_;
-      if (top == -kInfinity) {  // all hidden, or not a number
-        const bool broken = std::any_of(x, x + n, [](float value) { return std::isnan(value); });
-        std::fill(x, x + n, broken ? kNan : 0.0f);
-        lse[r] = broken ? kNan : kInfinity;
-        return;
-      }
-      const float sum = row_exp(x, n, scale_, top);
-      row_scale(x, n, 1.0f / sum);
-      lse[r] = top + std::log(sum);
-    });
+    for_rows(s, stride, range, row, rows,
+             [&](int64_t r, float* x, int64_t n) { lse[r] = softmax_visible(x, n, scale_); });
   }
 
  private:

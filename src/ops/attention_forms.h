@@ -1,4 +1,4 @@
-// The two ways attention runs. Both take and give what attention.h describes; k and v have dense rows.
+// The ways attention runs. Both take and give what attention.h describes; k and v have dense rows.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -15,12 +15,17 @@ struct AttentionGradients {
   at::Tensor q, k, v;  // in the inputs' dtype
 };
 
-// Plain ATen, one sequence at a time with all its scores: any dtype and device, short queries.
+// Plain ATen, one sequence at a time with all its scores: any dtype and device.
 AttentionResult dense_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                 const AttentionKind& kind);
 AttentionGradients dense_attention_backward(const at::Tensor& dout, const at::Tensor& q, const at::Tensor& k,
                                             const at::Tensor& v, const AttentionResult& result, double scale,
                                             const AttentionKind& kind);
+
+// Few queries, float32 inside, for float32 and bfloat16 on the CPU; keys and values are not copied. A query's result
+// does not depend on the batch. Forward only.
+AttentionResult short_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                                const AttentionKind& kind);
 
 // Blocks of 64 queries by 64 keys on LibTorch's small-block product, skipping blocks that nobody sees: float32 inside,
 // for float32 and bfloat16 on the CPU. No tensor of size L x S is formed.

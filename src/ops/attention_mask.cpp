@@ -31,7 +31,8 @@ at::Tensor AttentionMask::hidden(int64_t b) const {
   if (kind_.key_mask.defined()) add(kind_.key_mask.select(0, b).logical_not().expand({length_, keys_}));
   if (kind_.segments.defined()) {
     const at::Tensor keys = kind_.segments.select(0, b);
-    add(keys.narrow(0, keys_ - length_, length_).unsqueeze(1) != keys.unsqueeze(0));
+    const at::Tensor foreign = keys.narrow(0, keys_ - length_, length_).unsqueeze(1) != keys.unsqueeze(0);
+    add(foreign.logical_and((keys != kSharedSegment).unsqueeze(0)));
   }
   return hidden;
 }

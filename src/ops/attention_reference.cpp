@@ -25,7 +25,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
   if (kind.key_mask.defined()) visible = visible & kind.key_mask.unsqueeze(1).unsqueeze(1);
   if (kind.segments.defined()) {
     const at::Tensor own = kind.segments.narrow(1, keys - length, length);
-    visible = visible & (own.unsqueeze(2) == kind.segments.unsqueeze(1)).unsqueeze(1);
+    const at::Tensor same = own.unsqueeze(2) == kind.segments.unsqueeze(1);
+    visible = visible & (same | (kind.segments == kSharedSegment).unsqueeze(1)).unsqueeze(1);
   }
   const at::Tensor kr = k.to(wide).repeat_interleave(group, 1), vr = v.to(wide).repeat_interleave(group, 1);
   const at::Tensor scores = at::matmul(q.to(wide), kr.transpose(2, 3)) * scale;  // [B, H, L, S]

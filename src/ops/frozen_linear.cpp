@@ -46,7 +46,7 @@ Tensors products(const at::Tensor& x, const std::vector<MapWeight>& weights, boo
   for (size_t i = 0; i < weights.size(); ++i) {
     const auto& [value, is_transposed] = weights[i];
     MOREX_ASSERT(x.dim() == 2 && value.dim() == 2 && x.size(1) == value.size(is_transposed ? 0 : 1));
-    const at::Tensor w = value.detach().to(type);
+    const at::Tensor w = value.detach();
     outputs.push_back(is_transposed ? matmul_nn(x, w) : matmul_nt(x, w));  // [T, out]
     saved.push_back(value);
     transposed.push_back(is_transposed);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/few_rows.h"
 #include "ops/time_recorder.h"
 
 #ifdef MOREX_HAS_MKLDNN_MATMUL
@@ -46,7 +47,13 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
     if (!accumulate) out.zero_();
     return;
   }
+  const bool few = few_rows_apply(out, a, b);
+  if (!few && b.scalar_type() != a.scalar_type()) return product_into(name, out, a, b.to(a.scalar_type()), accumulate);
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
+  if (few) {
+    few_rows_product(out, a, b, accumulate);
+    return;
+  }
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {
     at::native::mkldnn_matmul(dense_matrix(a), dense_matrix(b), out, accumulate ? 1.0f : 0.0f, 1.0f);
@@ -62,7 +69,7 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
 }
 
 at::Tensor product(const char* name, const at::Tensor& a, const at::Tensor& b) {
-  MOREX_ASSERT(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0) && a.scalar_type() == b.scalar_type());
+  MOREX_ASSERT(a.dim() == 2 && b.dim() == 2 && a.size(1) == b.size(0));
   const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options().requires_grad(false));
   product_into(name, out, a, b, false);
   return out;
@@ -83,7 +90,10 @@ at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product(
 
 at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nn", x, w); }
 
-at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) { return product("matmul_tn", a.detach().t(), b); }
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) {
+  MOREX_ASSERT(a.scalar_type() == b.scalar_type());
+  return product("matmul_tn", a.detach().t(), b);
+}
 
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {
   MOREX_ASSERT(y.size(0) == z.size(0) && y.size(1) == b.size(1) && z.size(1) == b.size(0));

@@ -11,6 +11,7 @@
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
+#include "ops/few_rows.h"
 #include "ops/gemm.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
@@ -145,7 +146,7 @@ Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
 at::Tensor down(const at::Tensor& x, const at::Tensor& ag) {
   MOREX_ASSERT(x.dim() == 2 && ag.dim() == 2 && x.size(1) == ag.size(1));
   AutogradNode node("down", {x, ag});
-  const at::Tensor h = matmul_nt(x, ag.to(x.scalar_type()));  // [T, R]
+  const at::Tensor h = matmul_nt(x, ag);  // [T, R]
   return node.record(h, {node.wants(1) ? x : at::Tensor(), ag},
                      [type = x.scalar_type()](const BackwardPass& pass) -> Tensors {
                        const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
@@ -182,7 +183,7 @@ DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor
   const at::Tensor a = ag.detach().narrow(0, 0, down_rows),
                    g = ag.detach().narrow(0, down_rows, ag.size(0) - down_rows);
   const Tensors out =
-      node.record({matmul_nt(kept, a.to(x.scalar_type())), wide_product(x, g)}, {x, apart, ag},
+      node.record({matmul_nt(kept, a), wide_product(x, g)}, {x, apart, ag},
                   [down_rows](const BackwardPass& pass) { return down_both_backward(pass, down_rows); });
   return {out[0], out[1]};
 }
@@ -194,6 +195,14 @@ at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b,
   node.changes(y);
   const at::ScalarType type = y.scalar_type();
   const bool has_bias = bias.defined();
+  // Decoding: a few rows read the leaf as it is.
+  if (y.size(0) <= kFewRows && !node.wants(1) && !node.wants(2) && !node.wants(3)) {
+    add_matmul_nn(y, z.detach().to(type), b.detach());
+    if (has_bias) y.add_(bias.detach());
+    return node.record(std::move(y), {}, [](const BackwardPass& pass) -> Tensors {
+      return {pass.grads[0], {}, {}, {}};
+    });
+  }
   // The bias is one more row of b, for a column of ones.
   const at::Tensor zs = has_bias ? with_ones(z.detach(), type) : z.detach().to(type);
   const at::Tensor bs = has_bias ? at::cat({b.detach(), bias.detach().unsqueeze(0)}, 0).to(type) : b.detach().to(type);

@@ -47,6 +47,7 @@ class FfnExperts : public BlockAdapter {
   GateShape gates() const override { return {GateKind::kFlat, {{options_.experts, picks_}}}; }
   at::Tensor expert_products() const override;
   const Router& router() const override { return *routing_.router; }
+  bool reads_other_tokens() const override { return routing_.router->whole_sequences(); }
   const Prior& prior() const override { return *routing_.prior; }
   std::array<MeanUpdate, 2> mean_updates(const at::Tensor& x, const nn::BatchContext& ctx) const override;
   std::string why_not_mergeable() const override {

@@ -1,5 +1,6 @@
 #include "fakes.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
@@ -9,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "ops/attention.h"
 
 namespace morex::test {
 namespace {
@@ -40,12 +42,19 @@ at::Tensor FakeLm::hidden(const at::Tensor& ids, const nn::BatchContext& ctx, nn
   MOREX_ASSERT(ids.size(0) == ctx.batch && ids.size(1) == ctx.length);
   rows_read += ctx.tokens();
   const int64_t past = cache == nullptr ? 0 : cache->length();
-  const at::Tensor weight = (at::arange(past, past + ctx.length, embedding_.options()) * 0.7).cos();  // [L]
+  const at::Tensor positions =
+      ctx.segments.defined() ? ctx.positions : at::arange(past, past + ctx.length, at::kLong);  // [B or 1, L]
+  const at::Tensor weight = (positions.to(embedding_.scalar_type()) * 0.7).cos();
   const at::Tensor e = embedding_.index_select(0, ids.reshape({-1})).view({ctx.batch, ctx.length, kWidth});
   at::Tensor all = e * weight.unsqueeze(-1);  // [B, L, D]
   if (cache != nullptr) {
     all = cache->append(0, all.unsqueeze(1), all.unsqueeze(1)).first.squeeze(1);  // [B, past + L, D]
     cache->advance(ctx.length);
+  }
+  if (ctx.segments.defined()) {
+    const at::Tensor to = ctx.segments.unsqueeze(1), from = ctx.segments.unsqueeze(2);  // [B, 1, L], [B, L, 1]
+    const at::Tensor seen = ((to == from) | (to == ops::kSharedSegment)).to(all.scalar_type()).tril();  // [B, L, L]
+    return seen.matmul(all).tanh().reshape({-1, kWidth});
   }
   return all.cumsum(1).slice(1, past).tanh().reshape({-1, kWidth});  // [B·L, D]
 }

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 namespace morex::eval {
 namespace {
@@ -26,10 +27,6 @@ void expect_candidates(const Candidates& got, const Ids& ids, const std::vector<
 
 TEST(Sampling, ArgmaxTakesTheLowestOfEquals) { EXPECT_EQ(argmax(std::vector<double>{1, 3, 3, 2}), 1); }
 
-TEST(Sampling, LogSumExpDoesNotOverflow) {
-  EXPECT_NEAR(log_sum_exp(std::vector<double>{1000, 1000}), 1000 + std::log(2.0), 1e-12);
-}
-
 TEST(Sampling, EverythingIsACandidateByDefault) {
   expect_candidates(candidates(kLogits, options(0, 1.0)), {0, 1, 2, 3}, {0.1, 0.4, 0.2, 0.3});
 }
@@ -43,6 +40,15 @@ TEST(Sampling, TopPKeepsTheSmallestSetThatReachesTheMass) {
   expect_candidates(candidates(kLogits, options(0, 0.65)), {1, 3}, {0.4 / 0.7, 0.3 / 0.7});
   expect_candidates(candidates(kLogits, options(0, 0.75)), {1, 3, 2}, {0.4 / 0.9, 0.3 / 0.9, 0.2 / 0.9});
   expect_candidates(candidates(kLogits, options(0, 1e-9)), {1}, {1.0});
+}
+
+TEST(Sampling, TopPOfAFlatDistributionKeepsManyInOrder) {
+  std::vector<double> logits(1000);
+  for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<double>(i * 7919 % 1000) * 1e-6;
+  const Candidates many = candidates(logits, options(0, 0.8));
+  ASSERT_NEAR(static_cast<double>(many.ids.size()), 800, 1);
+  for (size_t i = 1; i < many.ids.size(); ++i) ASSERT_GT(logits[many.ids[i - 1]], logits[many.ids[i]]);
+  EXPECT_NEAR(std::accumulate(many.probabilities.begin(), many.probabilities.end(), 0.0), 1.0, 1e-12);
 }
 
 TEST(Sampling, TopPIsTakenOfWhatTopKLeft) {

@@ -49,6 +49,34 @@ TEST(Scoring, RequestsWithTheSameInputShareARowAndOneHeadRow) {
   EXPECT_EQ(model.rows_in_head, 1);
 }
 
+TEST(Scoring, ContinuationsOfOnePromptReadItOnce) {
+  const test::FakeLm model;
+  const std::vector<Request> requests = {request({1, 40, 41}, {60, 61, 62}), request({1, 40, 41}, {60}),
+                                         request({1, 40, 41}, {63, 64}), request({1, 40, 41}, {60, 61, 65}),
+                                         request({1, 40}, {41, 60, 61, 62})};
+  const std::vector<Score> scores = score_requests(model, requests, 1);  // one row a forward: no padding
+  // The prompt and three branches of 2, 0, 1 ids (the first and the fourth read the same); the last has its own prompt.
+  EXPECT_EQ(model.rows_read, 3 + 2 + 0 + 1 + 5);
+  for (size_t i = 0; i < requests.size(); ++i)
+    EXPECT_NEAR(scores[i].log_likelihood, full_score(model, requests[i]), 1e-12) << i;
+}
+
+class ReadsOthers : public nn::GroupAdapter {
+ public:
+  void apply(const at::Tensor&, std::vector<at::Tensor>&, const nn::BatchContext&, nn::RoutingReport&) const override {}
+  bool reads_other_tokens() const override { return true; }
+};
+
+TEST(Scoring, NothingElseIsInTheRowOfAnAdapterThatReadsOtherTokens) {
+  test::FakeLm model;
+  const ReadsOthers adapter;
+  nn::LinearGroup group;
+  group.adapter = &adapter;
+  model.slots().groups.push_back(&group);
+  score_requests(model, {request({1, 40, 41}, {60, 61}), request({1, 40, 41}, {62, 63})}, 1);
+  EXPECT_EQ(model.rows_read, 8);
+}
+
 TEST(Scoring, OnlyScoredPositionsGoThroughTheHead) {
   const test::FakeLm model;
   score_requests(model, {request(Ids(20, 7), {60, 61})}, 2048);

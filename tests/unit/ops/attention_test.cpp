@@ -59,7 +59,7 @@ TEST(Attention, MasksSegmentsAndWindowsMatchReference) {
   constexpr int64_t kBatch = 2, kLength = 75;
   const at::Tensor position = at::arange(kLength, at::kLong);
   const at::Tensor left_padded = at::stack({position >= 9, position >= 0});
-  const at::Tensor segments = at::stack({position.floor_divide(20), position.floor_divide(33)});
+  const at::Tensor segments = at::stack({position.floor_divide(20), position.floor_divide(33) - 1});  // -1: shared
   for (const at::ScalarType dtype : all_dtypes()) {
     for (const int64_t window : {0, 1, 10, 64, 100}) {
       for (const bool causal : {true, false}) {
@@ -68,7 +68,8 @@ TEST(Attention, MasksSegmentsAndWindowsMatchReference) {
             ops::AttentionKind kind{causal, window, {}, {}};
             if (masked) kind.key_mask = left_padded;
             if (packed) kind.segments = segments;
-            compare({kBatch, 4, 2, kLength, kLength, 16}, kind, dtype, Layout::kContiguous);
+            for (const int64_t length : {int64_t{1}, int64_t{6}, kLength})
+              compare({kBatch, 4, 2, length, kLength, 16}, kind, dtype, Layout::kContiguous);
           }
         }
       }
