@@ -86,12 +86,13 @@ at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product(
 at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) { return product("matmul_tn", a.detach().t(), b); }
 
 void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
-  set_matmul_nn(y, x, w.detach().t());
+  MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(0) && x.size(1) == w.size(1));
+  product_into("matmul_nt", y, x, w.detach().t(), false);
 }
 
 void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
   MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(1) && x.size(1) == w.size(0));
-  product_into(y, x, w, false);
+  product_into("matmul_nn", y, x, w, false);
 }
 
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "ops/chunks.h"
 #include "ops/int8_blocks_reference.h"
+#include "ops/time_recorder.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -92,6 +93,7 @@ void dequantize_into(const at::Tensor& out, const Int8Blocks& blocks, int64_t fi
   MOREX_ASSERT(out.is_contiguous() && first_column % kInt8Block == 0);
   MOREX_ASSERT(first_row + rows <= blocks.values.size(0) && first_column + width <= blocks.values.size(1));
   const at::NoGradGuard no_grad;
+  const TimedScope timed("dequantize_int8");
   const at::Tensor values = blocks.values.narrow(0, first_row, rows).narrow(1, first_column, width);
   const int64_t first_block = first_column / kInt8Block, block_count = (width + kInt8Block - 1) / kInt8Block;
   const at::Tensor stored = blocks.scales.narrow(0, first_row, rows).narrow(1, first_block, block_count);

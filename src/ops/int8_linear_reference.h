@@ -1,4 +1,5 @@
-// The reference twin of int8_linear.h in plain ATen autograd: the whole weight dequantised.
+// The reference twin of a map in eight bits (frozen_linear.h, int8_products.h) in plain ATen autograd: the whole weight
+// dequantised.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -1,15 +1,18 @@
 // Weights in eight bits: blocks, and the linear map with them.
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/isinf.h>
+#include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "ops/frozen_linear.h"
 #include "ops/int8_blocks.h"
 #include "ops/int8_blocks_reference.h"
-#include "ops/int8_linear.h"
 #include "ops/int8_linear_reference.h"
+#include "ops/int8_products.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/compare.h"
 
@@ -77,6 +80,10 @@ TEST(Int8Blocks, APartOfTheMatrixIsThatOfTheReference) {
   }
 }
 
+at::Tensor linear(const at::Tensor& x, const ops::Int8Blocks& w) {
+  return ops::frozen_linear(x, ops::MapWeight{w.values, false, w.scales});
+}
+
 struct Shape {
   int64_t out, in;
 };
@@ -84,7 +91,7 @@ struct Shape {
 TEST(Int8Linear, MatchesReference) {
   for (const Shape& shape : {Shape{96, 128}, Shape{5, 33}, Shape{1, 1}}) {
     const ops::Int8Blocks w = ops::quantize_int8(random_tensor({shape.out, shape.in}, 2, 0.1));
-    const OpFunction op = [&](const auto& in) { return ops::int8_linear(in[0], w); };
+    const OpFunction op = [&](const auto& in) { return linear(in[0], w); };
     const OpFunction reference = [&](const auto& in) { return ops::reference::int8_linear(in[0], w); };
     for (const at::ScalarType dtype : all_dtypes()) {
       for (const Layout layout : all_layouts()) {
@@ -102,7 +109,7 @@ TEST(Int8Linear, TilesMakeOneProduct) {
   for (const Shape& shape : {Shape{1300, 900}, Shape{900, 1300}, Shape{2, 530000}, Shape{33000, 33}}) {
     ASSERT_GT(shape.out * shape.in, ops::kInt8TileElements);
     const ops::Int8Blocks w = ops::quantize_int8(random_tensor({shape.out, shape.in}, 2, 0.02));
-    const OpFunction op = [&](const auto& in) { return ops::int8_linear(in[0], w); };
+    const OpFunction op = [&](const auto& in) { return linear(in[0], w); };
     const OpFunction reference = [&](const auto& in) { return ops::reference::int8_linear(in[0], w); };
     const double slack = shape.in > 100000 ? 10.0 : 1.0;
     for (const at::ScalarType dtype : all_dtypes()) {
@@ -114,9 +121,33 @@ TEST(Int8Linear, TilesMakeOneProduct) {
   }
 }
 
+// A group: maps in eight bits and a plain one read x, and so does somebody else.
+TEST(Int8Linear, MapsThatShareAnInputSumItsGradient) {
+  const ops::Int8Blocks first = ops::quantize_int8(random_tensor({48, 70}, 2, 0.1)),
+                        second = ops::quantize_int8(random_tensor({33, 70}, 3, 0.1));
+  const at::Tensor plain = random_tensor({20, 70}, 4, 0.1);
+  const OpFunction op = [&](const auto& in) {
+    const ops::SharedProducts shared = ops::frozen_linears(
+        in[0],
+        {{plain.to(in[0].scalar_type())}, {first.values, false, first.scales}, {second.values, false, second.scales}});
+    return at::cat({shared.y[0], shared.y[1], shared.y[2], shared.x}, 1);
+  };
+  const OpFunction reference = [&](const auto& in) {
+    const at::Tensor w = plain.to(in[0].scalar_type());
+    return at::cat({at::mm(in[0], w.t()), ops::reference::int8_linear(in[0], first),
+                    ops::reference::int8_linear(in[0], second), in[0]},
+                   1);
+  };
+  for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
+    for (const int64_t t : {1, 30}) {
+      compare_with_reference(op, reference, {{random_tensor({t, 70}, 1)}}, dtype, Layout::kContiguous);
+    }
+  }
+}
+
 TEST(Int8Linear, GradientIsThatOfCentralDifferences) {
   const ops::Int8Blocks w = ops::quantize_int8(random_tensor({6, 40}, 2));
-  check_gradients([&](const auto& in) { return ops::int8_linear(in[0], w); }, {random_tensor({3, 40}, 1)});
+  check_gradients([&](const auto& in) { return linear(in[0], w); }, {random_tensor({3, 40}, 1)});
 }
 
 TEST(Int8Linear, SavesNoActivation) {
@@ -124,7 +155,7 @@ TEST(Int8Linear, SavesNoActivation) {
   const ops::Int8Blocks w = ops::quantize_int8(random_tensor({96, 128}, 2));
   at::Tensor inner = x * 2.0;
   const c10::weak_intrusive_ptr<c10::TensorImpl> watched(inner.getIntrusivePtr());
-  const at::Tensor y = ops::int8_linear(inner, w);
+  const at::Tensor y = linear(inner, w);
   inner.reset();
   EXPECT_TRUE(watched.expired());
   EXPECT_TRUE(y.requires_grad());

@@ -1,4 +1,4 @@
-#include "ops/int8_linear.h"
+#include "ops/int8_products.h"
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -6,9 +6,9 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/gemm.h"
+#include "ops/time_recorder.h"
 #include "ops/vector_loops.h"
 
 namespace morex::ops {
@@ -40,7 +40,7 @@ constexpr int64_t kDirectRows = 4;
   return sum;
 }
 
-at::Tensor direct_forward(const at::Tensor& given, const Int8Blocks& weight) {
+at::Tensor direct_product(const at::Tensor& given, const Int8Blocks& weight) {
   const int64_t rows = given.size(0), outputs = weight.values.size(0), inputs = weight.values.size(1);
   const at::Tensor x = given.to(at::kFloat).contiguous(), scales = weight.scales.to(at::kFloat).contiguous();
   const at::Tensor y = at::empty({rows, outputs}, x.options());
@@ -57,18 +57,34 @@ at::Tensor direct_forward(const at::Tensor& given, const Int8Blocks& weight) {
       }
     });
   });
+  count_flops(2.0 * static_cast<double>(rows) * static_cast<double>(weight.values.numel()), at::kFloat);
   return y.to(given.scalar_type());
 }
 
-at::Tensor forward(const at::Tensor& x, const Int8Blocks& weight) {
+template <typename Product>
+void by_columns(const at::Tensor& dx, const Int8Blocks& weight, const Product& product) {
   const int64_t outputs = weight.values.size(0), inputs = weight.values.size(1);
-  if (x.size(0) <= kDirectRows && x.is_cpu() && x.scalar_type() != at::kDouble) {
-    return direct_forward(x.detach(), weight);
-  }
+  MOREX_ASSERT(dx.dim() == 2 && dx.size(1) == inputs);
+  at::Tensor buffer;
+  for_tiles(inputs, kInt8TileElements / std::max<int64_t>(1, outputs), kInt8Block, [&](int64_t first, int64_t count) {
+    if (!buffer.defined()) buffer = at::empty({outputs * count}, dx.options());  // the first tile is the largest
+    const at::Tensor w = buffer.narrow(0, 0, outputs * count).view({outputs, count});
+    dequantize_into(w, weight, 0, first);
+    product(dx.narrow(1, first, count), w);
+  });
+}
+
+}  // namespace
+
+at::Tensor int8_matmul_nt(const at::Tensor& x, const Int8Blocks& weight) {
+  const int64_t outputs = weight.values.size(0), inputs = weight.values.size(1);
+  MOREX_ASSERT(x.dim() == 2 && x.size(1) == inputs);
+  if (x.size(0) <= kDirectRows && x.is_cpu() && x.scalar_type() != at::kDouble)
+    return direct_product(x.detach(), weight);
   const at::Tensor y = at::empty({x.size(0), outputs}, x.options().requires_grad(false));
   at::Tensor buffer;
   for_tiles(outputs, kInt8TileElements / std::max<int64_t>(1, inputs), 1, [&](int64_t first, int64_t count) {
-    if (!buffer.defined()) buffer = at::empty({count, inputs}, y.options());  // the first tile is the largest
+    if (!buffer.defined()) buffer = at::empty({count, inputs}, y.options());
     const at::Tensor w = buffer.narrow(0, 0, count);
     dequantize_into(w, weight, first, 0);
     set_matmul_nt(y.narrow(1, first, count), x, w);
@@ -76,27 +92,12 @@ at::Tensor forward(const at::Tensor& x, const Int8Blocks& weight) {
   return y;
 }
 
-at::Tensor backward(const at::Tensor& dy, const Int8Blocks& weight) {
-  const int64_t outputs = weight.values.size(0), inputs = weight.values.size(1);
-  const at::Tensor dx = at::empty({dy.size(0), inputs}, dy.options());
-  at::Tensor buffer;
-  for_tiles(inputs, kInt8TileElements / std::max<int64_t>(1, outputs), kInt8Block, [&](int64_t first, int64_t count) {
-    if (!buffer.defined()) buffer = at::empty({outputs * count}, dx.options());
-    const at::Tensor w = buffer.narrow(0, 0, outputs * count).view({outputs, count});
-    dequantize_into(w, weight, 0, first);
-    set_matmul_nn(dx.narrow(1, first, count), dy, w);
-  });
-  return dx;
+void set_int8_matmul_nn(const at::Tensor& dx, const at::Tensor& dy, const Int8Blocks& weight) {
+  by_columns(dx, weight, [&](const at::Tensor& columns, const at::Tensor& w) { set_matmul_nn(columns, dy, w); });
 }
 
-}  // namespace
-
-at::Tensor int8_linear(const at::Tensor& x, const Int8Blocks& weight) {
-  MOREX_ASSERT(x.dim() == 2 && weight.values.dim() == 2 && x.size(1) == weight.values.size(1));
-  AutogradNode node("int8_linear", {x});
-  return node.record(forward(x, weight), {weight.values, weight.scales}, [](const BackwardPass& pass) -> Tensors {
-    return {backward(pass.grads[0], {pass.saved[0], pass.saved[1]})};
-  });
+void add_int8_matmul_nn(const at::Tensor& dx, const at::Tensor& dy, const Int8Blocks& weight) {
+  by_columns(dx, weight, [&](const at::Tensor& columns, const at::Tensor& w) { add_matmul_nn(columns, dy, w); });
 }
 
 }  // namespace morex::ops
