@@ -21,4 +21,4 @@ morex_add_test(NAME adapters_test LABEL unit TORCH LINK morex_adapters
           unit/adapters/training_rules_test.cpp unit/adapters/router_softening_test.cpp unit/adapters/upcycling_test.cpp
           unit/adapters/presets_test.cpp
           unit/adapters/official_folders_test.cpp unit/adapters/low_rank_fit_test.cpp
-          unit/adapters/lora_conversion_test.cpp)
+          unit/adapters/lora_conversion_test.cpp unit/adapters/int8_base_test.cpp)

@@ -6,4 +6,4 @@ morex_add_test(NAME smollm2_golden_test LABEL golden TORCH NOT_SANITIZED LINK mo
   SOURCES ${model_runs} golden/models/plain_llama.cpp golden/models/smollm2_test.cpp)
 morex_add_test(NAME models_test LABEL unit TORCH LINK morex_models
   SOURCES ${model_runs} unit/models/model_config_test.cpp unit/models/rope_test.cpp unit/models/causal_lm_test.cpp
-          unit/models/weight_digest_test.cpp unit/models/bert_encoder_test.cpp)
+          unit/models/int8_model_test.cpp unit/models/weight_digest_test.cpp unit/models/bert_encoder_test.cpp)

@@ -418,6 +418,8 @@ std::string AdapterSetImpl::why_not_mergeable() const {
     for (const BankSite& site : bank->sites()) {
       const std::string reason = site.structure->why_not_mergeable();
       if (!reason.empty()) return site.site.module + ": " + reason;
+      if (site.member->weight.in_8bit())
+        return site.site.module + " is held in 8 bits, where an update would be rounded away";
       for (const nn::Embedding* embedding : slots_->embeddings)
         if (site.member->weight.value.is_alias_of(embedding->weight))
           return site.site.module + " shares its weight with the embedding, which the update must not change";

@@ -21,7 +21,7 @@ constexpr int64_t kBytes = sizeof(double);
 
 // x·Wᵀ (+ bias) + x·aᵀ·bᵀ; without factors the base alone.
 at::Tensor project(const nn::LinearMember& member, const at::Tensor& x, const LowRankFactors* factors) {
-  at::Tensor y = ops::frozen_linear(x, member.weight.value, member.weight.transposed);
+  at::Tensor y = ops::frozen_linear(x, member.weight.map());
   if (member.bias.defined()) y = y + member.bias;
   return factors == nullptr ? y : y + apply_factors(*factors, x);
 }

@@ -20,6 +20,9 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::filesystem::path& path() const { return path_; }
 
+  // Gives the memory behind these bytes, a part of bytes(), back to the system. They can still be read: from the file.
+  void release(std::span<const std::byte> part) const;
+
  private:
   MappedFile() = default;
   std::filesystem::path path_;

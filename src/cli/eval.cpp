@@ -92,6 +92,7 @@ void run(const EvalOptions& options, const Globals& globals) {
   report["model"] = options.model.model;
   report["adapter"] = options.model.adapter.empty() ? OrderedJson() : OrderedJson(options.model.adapter);
   report["dtype"] = dtype_name(loaded.model->dtype());
+  report["load_in_8bit"] = loaded.model->in_8bit();
   if (!options.scores.loss_file.empty()) report["loss"] = evaluate_file(options, loaded, warnings, globals.quiet);
   report["warnings"] = warnings.messages();
   if (!options.output.empty()) write_text_file(options.output, report.dump(2) + "\n");

@@ -74,7 +74,8 @@ void run(const InspectMemoryOptions& options, const Globals& globals) {
   Warnings warnings = globals.make_warnings();
   const train::Recipe recipe = read_partial_recipe(options.recipe, options.overrides);
   const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
-  const auto model = models::make_meta_model(models::load_model_config(recipe.model_name_or_path, warnings));
+  const auto model =
+      models::make_meta_model(models::load_model_config(recipe.model_name_or_path, warnings), recipe.load_in_8bit);
   MemoryInputs inputs;
   inputs.element_bytes = static_cast<int64_t>(at::elementSize(runtime.dtype));
   inputs.parameter_bytes = static_cast<int64_t>(at::elementSize(runtime.parameter_dtype()));

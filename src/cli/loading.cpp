@@ -58,6 +58,7 @@ void add_model_options(Command command, ModelArguments& arguments, bool with_ada
   command.option("--dtype", arguments.dtype, "Of the base's weights and activations")
       .choices({"auto", "float32", "bfloat16", "float64"})
       .show_default();
+  command.flag("--load-in-8bit", arguments.load_in_8bit, "Hold the base's linear weights in 8 bits");
   command.option("--device", arguments.device, "Where to compute").choices({"auto", "cpu", "cuda"}).show_default();
 }
 
@@ -78,7 +79,7 @@ LoadedModel load(const ModelArguments& arguments, int64_t threads, Warnings& war
   recipe.threads = threads;
   const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
   LoadedModel loaded;
-  loaded.model = models::load_model(arguments.model, {runtime.dtype, runtime.device}, warnings);
+  loaded.model = models::load_model(arguments.model, {runtime.dtype, runtime.device, arguments.load_in_8bit}, warnings);
   if (need_tokenizer || !arguments.tokenizer.empty() || has_tokenizer(arguments.model)) {
     loaded.tokenizer = load_tokenizer(arguments);
   }

@@ -19,6 +19,7 @@ class Command;
 struct ModelArguments {
   std::string model, adapter, tokenizer;  // adapter: "" = the bare base; tokenizer: "" = the model's own
   std::string dtype = "auto", device = "auto";
+  bool load_in_8bit = false;
   // What an adapter may have to know of prompts: the task of all of them, the sentence encoder that reads them, or a
   // file with their vectors and the data file whose rows these belong to.
   std::string task, encoder, embeddings, embeddings_data;

@@ -19,6 +19,20 @@ double base_elements(models::CausalLm& model) {
   return count;
 }
 
+// Of the frozen base: linear weights in eight bits take their integers and a float16 scale a block.
+double weight_bytes(models::CausalLm& model, double element) {
+  double bytes = base_elements(model) * element;
+  for (const nn::LinearGroup* group : model.slots().groups) {
+    for (const nn::LinearMember& member : group->members) {
+      const nn::LinearWeight& weight = member.weight;
+      if (!weight.in_8bit()) continue;
+      bytes += static_cast<double>(weight.value.nbytes() + weight.scales.nbytes()) -
+               static_cast<double>(weight.value.numel()) * element;
+    }
+  }
+  return bytes;
+}
+
 double activation_elements(const models::ModelConfig& config, double tokens) {
   const auto hidden = static_cast<double>(config.hidden_size), inner = static_cast<double>(config.intermediate_size);
   const auto queries = static_cast<double>(config.num_attention_heads * config.head_dim);
@@ -54,7 +68,7 @@ MemoryForecast forecast_memory(models::CausalLm& model, const std::vector<adapte
   const auto element = static_cast<double>(inputs.element_bytes), value = static_cast<double>(inputs.parameter_bytes);
   MemoryForecast forecast;
   forecast.program = kProgramBytes;
-  forecast.weights = inputs.full ? 0 : base * element;
+  forecast.weights = inputs.full ? 0 : weight_bytes(model, element);
   forecast.parameters = forecast.gradients = trainable * value;
   forecast.moments = 2 * trainable * value;
   forecast.activations =

@@ -21,10 +21,15 @@ namespace morex::models {
 struct LoadOptions {
   at::ScalarType dtype = at::kFloat;  // of the base's weights and activations: float32, bfloat16, float64
   at::Device device = at::kCPU;
+  // The decoder layers' linear weights in blocks of 8-bit integers (ops/int8_blocks.h), made from the stored numbers
+  // one tensor at a time; blocks of Q8_0 are taken as they are. Embedding, head, norms and biases stay in `dtype`,
+  // which is float32 or bfloat16 then.
+  bool load_in_8bit = false;
 };
 
 // A weight by its Hugging Face name, for full fine-tuning, merging and inspection. `slot` is where the model keeps it:
-// assigning another tensor of the same shape there changes the model.
+// assigning another tensor of the same shape there changes the model. With load_in_8bit the slot of a linear weight
+// holds the integers alone: it tells shapes and nothing else.
 struct NamedWeight {
   std::string name;
   at::Tensor* slot = nullptr;
@@ -37,6 +42,7 @@ class CausalLm {
   const ModelConfig& config() const { return config_; }
   at::ScalarType dtype() const { return dtype_; }
   at::Device device() const { return device_; }
+  bool in_8bit() const { return in_8bit_; }  // LoadOptions::load_in_8bit
   nn::SlotTable& slots() { return slots_; }
   const nn::SlotTable& slots() const { return slots_; }
   std::vector<NamedWeight>& weights() { return weights_; }  // tied weights stand once
@@ -72,6 +78,7 @@ class CausalLm {
   ModelConfig config_;
   at::ScalarType dtype_ = at::kFloat;
   at::Device device_ = at::kCPU;
+  bool in_8bit_ = false;
   nn::SlotTable slots_;
   std::vector<NamedWeight> weights_;
   std::string digest_;
@@ -85,6 +92,6 @@ std::unique_ptr<CausalLm> load_model(const std::filesystem::path& path, const Lo
 // Only the configuration (no weights needed): for counts and forecasts.
 ModelConfig load_model_config(const std::filesystem::path& path, Warnings& warnings);
 // A model of that configuration without weights: slots with their shapes, tensors on the meta device.
-std::unique_ptr<CausalLm> make_meta_model(const ModelConfig& config);
+std::unique_ptr<CausalLm> make_meta_model(const ModelConfig& config, bool load_in_8bit = false);
 
 }  // namespace morex::models

@@ -19,6 +19,7 @@ DecoderLm::DecoderLm(const ModelConfig& config, const LoadOptions& options) {
   config_ = config;
   dtype_ = options.dtype;
   device_ = options.device;
+  in_8bit_ = options.load_in_8bit;
   // Counting needs no positions, and their frequencies cannot be computed without data.
   if (!device_.is_meta()) rope_ = RopeTables(config, config.head_dim, options.dtype, options.device);
 }
@@ -26,7 +27,12 @@ DecoderLm::DecoderLm(const ModelConfig& config, const LoadOptions& options) {
 nn::LinearMember DecoderLm::take_linear(WeightSource& weights, const std::string& module, Dim out, Dim in, bool bias) {
   nn::LinearMember member;
   member.module = module;
-  member.weight.value = weights.take(module + ".weight", {out, in});
+  if (weights.options().load_in_8bit) {
+    const ops::Int8Blocks blocks = weights.take_int8(module + ".weight", {out, in});
+    member.weight = {blocks.values, false, blocks.scales};
+  } else {
+    member.weight.value = weights.take(module + ".weight", {out, in});
+  }
   if (bias) member.bias = weights.take(module + ".bias", {out});
   return member;
 }
@@ -61,8 +67,8 @@ void DecoderLm::take_head(WeightSource& weights, const std::string& module) {
     head_.members = {{module, {embedding_.weight, false}, {}}};
     tied_to_ = embedding_.weight;
   } else {
-    head_.members = {
-        take_linear(weights, module, {config_.vocab_size, "vocab_size"}, {config_.hidden_size, "hidden_size"}, false)};
+    const std::vector<Dim> shape = {{config_.vocab_size, "vocab_size"}, {config_.hidden_size, "hidden_size"}};
+    head_.members = {{module, {weights.take(module + ".weight", shape), false}, {}}};
   }
 }
 

@@ -21,7 +21,8 @@ class DecoderLm : public CausalLm {
  protected:
   DecoderLm(const ModelConfig& config, const LoadOptions& options);
 
-  // Building. `module` is the Hugging Face path; weights are MODULE.weight and MODULE.bias.
+  // Building. `module` is the Hugging Face path; weights are MODULE.weight and MODULE.bias. Linear weights of a layer
+  // are taken in eight bits where the load says so.
   static nn::LinearMember take_linear(WeightSource& weights, const std::string& module, Dim out, Dim in, bool bias);
   static nn::Mlp take_gated_mlp(WeightSource& weights, const ModelConfig& config, int64_t layer,
                                 const std::string& module);

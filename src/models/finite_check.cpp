@@ -30,6 +30,8 @@ bool any_non_finite(const at::Tensor& values) {
       return any_non_finite<uint32_t>(static_cast<const uint32_t*>(data), values.numel(), 0x7F800000u);
     case at::kDouble:
       return any_non_finite<uint64_t>(static_cast<const uint64_t*>(data), values.numel(), 0x7FF0000000000000u);
+    case at::kHalf:
+      return any_non_finite<uint16_t>(static_cast<const uint16_t*>(data), values.numel(), 0x7C00u);
     default:
       MOREX_ASSERT(values.scalar_type() == at::kBFloat16);
       return any_non_finite<uint16_t>(static_cast<const uint16_t*>(data), values.numel(), 0x7F80u);

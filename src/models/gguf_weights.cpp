@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <array>
+#include <cstring>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -42,6 +43,24 @@ at::Tensor dequantized(const io::GgufTensor& tensor, const std::string& where) {
   return out;
 }
 
+// The integers and scales of Q8_0, which lie interleaved in the file: a float16 scale before its 32 integers.
+ops::Int8Blocks stored_blocks(const io::GgufTensor& tensor) {
+  constexpr int64_t kScaleBytes = 2, kBytes = kScaleBytes + ops::kInt8Block;
+  MOREX_ASSERT(tensor.shape.size() == 2 && tensor.type.block_bytes == kBytes);
+  const int64_t count = tensor.shape[1] / ops::kInt8Block;
+  const ops::Int8Blocks blocks{at::empty(tensor.shape, at::kChar), at::empty({tensor.shape[0], count}, at::kHalf)};
+  auto* const values = static_cast<std::byte*>(blocks.values.mutable_data_ptr());
+  auto* const scales = static_cast<std::byte*>(blocks.scales.mutable_data_ptr());
+  at::parallel_for(0, blocks.scales.numel(), 8192, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const std::byte* const block = tensor.bytes.data() + b * kBytes;
+      std::memcpy(scales + b * kScaleBytes, block, kScaleBytes);
+      std::memcpy(values + b * ops::kInt8Block, block + kScaleBytes, ops::kInt8Block);
+    }
+  });
+  return blocks;
+}
+
 class GgufWeights : public WeightSource {
  public:
   GgufWeights(std::shared_ptr<const io::GgufFile> file, const ModelConfig& config, const LoadOptions& options)
@@ -57,20 +76,20 @@ class GgufWeights : public WeightSource {
   bool has(const std::string& name) const override { return file_->find(gguf_name(name)) != nullptr; }
 
   at::Tensor take(const std::string& name, const std::vector<Dim>& shape) override {
-    const std::string own_name = gguf_name(name);
-    const io::GgufTensor* tensor = file_->find(own_name);
-    MOREX_CHECK(tensor != nullptr, ErrorKind::kFormat, "[{}] must hold tensor {} of shape {}, it is missing", where_,
-                own_name, describe(shape));
-    MOREX_CHECK(fits(shape, tensor->shape), ErrorKind::kFormat,
-                "[{}] tensor {} must have shape {} as the metadata says, got {}", where_, own_name, describe(shape),
-                tensor->shape);
-    at::Tensor values = read(*tensor);
-    if (permuted_ && name.find(".self_attn.q_proj.") != std::string::npos) values = unpermuted(values, heads_);
-    if (permuted_ && name.find(".self_attn.k_proj.") != std::string::npos) values = unpermuted(values, kv_heads_);
-    values = values.to(options_.dtype);
-    check_finite(values, where_, own_name);
-    note_taken(*tensor);
+    const io::GgufTensor& tensor = checked(name, shape);
+    const at::Tensor values = in_our_order(name, read(tensor)).to(options_.dtype);
+    check_finite(values, where_, tensor.name);
     return values.to(options_.device);
+  }
+
+  ops::Int8Blocks take_int8(const std::string& name, const std::vector<Dim>& shape) override {
+    const io::GgufTensor& tensor = checked(name, shape);
+    const bool same_blocks = std::string_view(tensor.type.name) == "Q8_0";
+    const ops::Int8Blocks blocks = same_blocks ? stored_blocks(tensor) : quantized(read(tensor), where_, tensor.name);
+    check_finite(blocks.scales, where_, tensor.name);
+    file_->file()->release(tensor.bytes);
+    return {in_our_order(name, blocks.values).to(options_.device),
+            in_our_order(name, blocks.scales).to(options_.device)};
   }
 
   std::string finish(Warnings& warnings) override {
@@ -83,6 +102,25 @@ class GgufWeights : public WeightSource {
   }
 
  private:
+  // The stored tensor of Hugging Face's `name` and of that shape; it counts as taken.
+  const io::GgufTensor& checked(const std::string& name, const std::vector<Dim>& shape) {
+    const std::string own_name = gguf_name(name);
+    const io::GgufTensor* tensor = file_->find(own_name);
+    MOREX_CHECK(tensor != nullptr, ErrorKind::kFormat, "[{}] must hold tensor {} of shape {}, it is missing", where_,
+                own_name, describe(shape));
+    MOREX_CHECK(fits(shape, tensor->shape), ErrorKind::kFormat,
+                "[{}] tensor {} must have shape {} as the metadata says, got {}", where_, own_name, describe(shape),
+                tensor->shape);
+    note_taken(*tensor);
+    return *tensor;
+  }
+
+  at::Tensor in_our_order(const std::string& name, const at::Tensor& rows) const {
+    if (permuted_ && name.find(".self_attn.q_proj.") != std::string::npos) return unpermuted(rows, heads_);
+    if (permuted_ && name.find(".self_attn.k_proj.") != std::string::npos) return unpermuted(rows, kv_heads_);
+    return rows;
+  }
+
   // The stored numbers: a view of the file where they are plain, else float32.
   at::Tensor read(const io::GgufTensor& tensor) const {
     if (const std::optional<io::DType> dtype = plain_type(tensor.type)) {

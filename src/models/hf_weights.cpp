@@ -44,20 +44,17 @@ class HfWeights : public WeightSource {
   bool has(const std::string& name) const override { return tensors_.find(name) != nullptr; }
 
   at::Tensor take(const std::string& name, const std::vector<Dim>& shape) override {
-    const io::StoredTensor* stored = tensors_.find(name);
-    MOREX_CHECK(stored != nullptr, ErrorKind::kFormat, "[{}] must hold tensor {} of shape {}, it is missing", where_,
-                name, describe(shape));
-    const std::string file = stored->file->path().string();
-    MOREX_CHECK(is_float(stored->dtype), ErrorKind::kFormat, "[{}] {} must be F64, F32, F16 or BF16, got {}", file,
-                name, io::name(stored->dtype));
-    MOREX_CHECK(fits(shape, stored->shape), ErrorKind::kFormat,
-                "[{}] {} must have shape {} as config.json says, got {}", file, name, describe(shape), stored->shape);
-    const at::Tensor view = nn::tensor_view(*stored);
-    const at::Tensor values = view.to(options_.dtype);  // the view itself where the types agree
-    check_finite(values, file, name);
-    digest_.add(name, io::name(stored->dtype), stored->shape, stored->bytes);
-    taken_.insert(name);
+    const io::StoredTensor& stored = checked(name, shape);
+    const at::Tensor values = nn::tensor_view(stored).to(options_.dtype);  // the view itself where the types agree
+    check_finite(values, stored.file->path().string(), name);
     return values.to(options_.device);
+  }
+
+  ops::Int8Blocks take_int8(const std::string& name, const std::vector<Dim>& shape) override {
+    const io::StoredTensor& stored = checked(name, shape);
+    const ops::Int8Blocks blocks = quantized(nn::tensor_view(stored), stored.file->path().string(), name);
+    stored.file->release(stored.bytes);
+    return {blocks.values.to(options_.device), blocks.scales.to(options_.device)};
   }
 
   void leave(const std::string& name) override { taken_.insert(name); }
@@ -89,6 +86,21 @@ class HfWeights : public WeightSource {
   }
 
  private:
+  // The stored tensor of that name, of a floating type and of that shape; it counts as taken.
+  const io::StoredTensor& checked(const std::string& name, const std::vector<Dim>& shape) {
+    const io::StoredTensor* stored = tensors_.find(name);
+    MOREX_CHECK(stored != nullptr, ErrorKind::kFormat, "[{}] must hold tensor {} of shape {}, it is missing", where_,
+                name, describe(shape));
+    const std::string file = stored->file->path().string();
+    MOREX_CHECK(is_float(stored->dtype), ErrorKind::kFormat, "[{}] {} must be F64, F32, F16 or BF16, got {}", file,
+                name, io::name(stored->dtype));
+    MOREX_CHECK(fits(shape, stored->shape), ErrorKind::kFormat,
+                "[{}] {} must have shape {} as config.json says, got {}", file, name, describe(shape), stored->shape);
+    digest_.add(name, io::name(stored->dtype), stored->shape, stored->bytes);
+    taken_.insert(name);
+    return *stored;
+  }
+
   static bool same_values(const io::StoredTensor& a, const io::StoredTensor& b) {
     return a.dtype == b.dtype && a.shape == b.shape && std::memcmp(a.bytes.data(), b.bytes.data(), a.bytes.size()) == 0;
   }

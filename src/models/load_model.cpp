@@ -36,6 +36,8 @@ std::unique_ptr<CausalLm> load_model(const fs::path& path, const LoadOptions& op
   MOREX_CHECK(options.dtype == at::kFloat || options.dtype == at::kBFloat16 || options.dtype == at::kDouble,
               ErrorKind::kConfig, "[{}] dtype must be float32, bfloat16 or float64, got {}", path.string(),
               at::toString(options.dtype));
+  MOREX_CHECK(!options.load_in_8bit || options.dtype != at::kDouble, ErrorKind::kConfig,
+              "[{}] load_in_8bit goes with dtype float32 or bfloat16, got float64", path.string());
   ModelConfig config;
   std::unique_ptr<WeightSource> weights;
   if (is_gguf(path)) {
@@ -51,8 +53,8 @@ std::unique_ptr<CausalLm> load_model(const fs::path& path, const LoadOptions& op
   return model;
 }
 
-std::unique_ptr<CausalLm> make_meta_model(const ModelConfig& config) {
-  const auto weights = make_meta_weights();
+std::unique_ptr<CausalLm> make_meta_model(const ModelConfig& config, bool load_in_8bit) {
+  const auto weights = make_meta_weights(load_in_8bit);
   return family_of_model_type(config.model_type, "model").build(config, *weights);
 }
 

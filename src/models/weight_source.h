@@ -9,6 +9,7 @@
 
 #include "base/warnings.h"
 #include "models/causal_lm.h"
+#include "ops/int8_blocks.h"
 
 namespace morex::io {
 class GgufFile;
@@ -30,6 +31,8 @@ class WeightSource {
   // mapped file where the dtype is the stored one, else a copy. Throws Error(kFormat) naming the file and the tensor:
   // missing, another shape, no floating type, a NaN or an infinity.
   virtual at::Tensor take(const std::string& name, const std::vector<Dim>& shape) = 0;
+  // The matrix of that name in blocks of eight bits, on the load's device; checked as by take().
+  virtual ops::Int8Blocks take_int8(const std::string& name, const std::vector<Dim>& shape) = 0;
   // The model uses `twin` in place of `name`: a stored tensor of that name that differs is a warning.
   virtual void expect_tied(const std::string& /*name*/, const std::string& /*twin*/) {}
   // A stored tensor of that name is known and not needed.
@@ -48,7 +51,10 @@ class WeightSource {
 std::unique_ptr<WeightSource> open_hf_weights(const std::filesystem::path& folder, const LoadOptions& options);
 std::unique_ptr<WeightSource> open_gguf_weights(std::shared_ptr<const io::GgufFile> file, const ModelConfig& config,
                                                 const LoadOptions& options);
-std::unique_ptr<WeightSource> make_meta_weights();
+std::unique_ptr<WeightSource> make_meta_weights(bool load_in_8bit);
+
+// The blocks of a stored matrix. Throws Error(kFormat) naming file and tensor for numbers that have no scale.
+ops::Int8Blocks quantized(const at::Tensor& values, const std::string& file, const std::string& name);
 
 // "[12, 8] (intermediate_size × hidden_size)".
 std::string describe(const std::vector<Dim>& shape);

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "ops/frozen_linear.h"
+#include "ops/int8_blocks.h"
 #include "ops/swiglu.h"
 #include "ops/time_recorder.h"
 
@@ -25,13 +25,18 @@ std::string group_name(const std::vector<LinearMember>& members) {
 
 }  // namespace
 
+at::Tensor LinearWeight::rows(int64_t first, int64_t count, at::ScalarType dtype) const {
+  if (in_8bit()) return ops::dequantize_int8_rows({value, scales}, first, count, dtype);
+  return (transposed ? value.t() : value).narrow(0, first, count).to(dtype);
+}
+
 std::vector<at::Tensor> LinearGroup::forward(const at::Tensor& x, const BatchContext& ctx,
                                              RoutingReport& report) const {
   const std::string name = ops::recording_time() ? group_name(members) : "";
   const ops::PlaceScope place(name);
   std::vector<ops::MapWeight> weights;
   weights.reserve(members.size());
-  for (const LinearMember& member : members) weights.push_back({member.weight.value, member.weight.transposed});
+  for (const LinearMember& member : members) weights.push_back(member.weight.map());
   auto [y, shared_x] = ops::frozen_linears(x, weights);  // [T, out] each
   if (adapter != nullptr) {
     const ops::PlaceScope adapter_place(name, /*adapter=*/true);

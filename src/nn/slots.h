@@ -10,17 +10,25 @@
 #include "nn/batch_context.h"
 #include "nn/routing_report.h"
 #include "ops/activation.h"
+#include "ops/frozen_linear.h"
 
 namespace morex::nn {
 
 // A weight of a linear map, by handle. `value` is [out, in], or [in, out] when `transposed` (GPT-2's Conv1D). It may be
 // a row range of a fused weight (a view). Frozen: requires_grad is false. Trainable (method: full): a leaf, possibly of
-// a wider dtype than the activations; the op casts it.
+// a wider dtype than the activations; the op casts it. In eight bits (load_in_8bit): `value` holds the integers and
+// `scales` those of their blocks (ops/int8_blocks.h), never transposed; whoever needs numbers asks rows().
 struct LinearWeight {
   at::Tensor value;
   bool transposed = false;
+  at::Tensor scales = {};  // undefined: the weight is not in eight bits
   int64_t out_features() const { return value.size(transposed ? 1 : 0); }
   int64_t in_features() const { return value.size(transposed ? 0 : 1); }
+  bool in_8bit() const { return scales.defined(); }
+
+  ops::MapWeight map() const { return {value, transposed, scales}; }
+  // The rows first … first + count - 1 of the [out, in] matrix in `dtype`: a view where nothing must be converted.
+  at::Tensor rows(int64_t first, int64_t count, at::ScalarType dtype) const;
 };
 
 // One projection. `module` is its Hugging Face path ("model.layers.0.self_attn.q_proj"): names in adapter files.

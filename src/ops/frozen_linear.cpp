@@ -1,10 +1,12 @@
 #include "ops/frozen_linear.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/gemm.h"
+#include "ops/int8_products.h"
 
 namespace morex::ops {
 namespace {
@@ -14,7 +16,22 @@ bool is_own(const at::Tensor& t) {
   return t.use_count() == 1 && t.storage().use_count() == 1 && t.is_contiguous() && !t.requires_grad();
 }
 
-Tensors backward(const BackwardPass& pass, at::ScalarType type, const std::vector<bool>& transposed) {
+// dy·W, added to dx where that is defined.
+void add_input_grad(at::Tensor& dx, const at::Tensor& dy, const MapWeight& weight) {
+  if (weight.scales.defined()) {
+    const Int8Blocks blocks{weight.value, weight.scales};
+    const bool first = !dx.defined();
+    if (first) dx = at::empty({dy.size(0), weight.value.size(1)}, dy.options());
+    first ? set_int8_matmul_nn(dx, dy, blocks) : add_int8_matmul_nn(dx, dy, blocks);
+    return;
+  }
+  const at::Tensor value = weight.value.detach().to(dy.scalar_type());
+  const at::Tensor w = weight.transposed ? value.t() : value;  // [out, in]
+  dx.defined() ? add_matmul_nn(dx, dy, w) : void(dx = matmul_nn(dy, w));
+}
+
+// Saved are x, then each weight's value and scales.
+Tensors backward(const BackwardPass& pass, const std::vector<bool>& transposed) {
   const at::Tensor& x = pass.saved[0];
   const size_t count = transposed.size();
   Tensors result(count + 1);
@@ -22,17 +39,25 @@ Tensors backward(const BackwardPass& pass, at::ScalarType type, const std::vecto
   if (pass.wants(0) && pass.grads.size() > count && pass.grads[count].defined())
     dx = is_own(pass.grads[count]) ? pass.grads[count] : pass.grads[count].clone(at::MemoryFormat::Contiguous);
   for (size_t i = 0; i < count; ++i) {
-    const at::Tensor &weight = pass.saved[i + 1], &dy = pass.grads[i];
+    const at::Tensor& dy = pass.grads[i];
     if (!dy.defined()) continue;
-    if (pass.wants(0)) {
-      const at::Tensor w = transposed[i] ? weight.detach().to(type).t() : weight.detach().to(type);  // [out, in]
-      dx.defined() ? add_matmul_nn(dx, dy, w) : void(dx = matmul_nn(dy, w));
-    }
+    const MapWeight weight{pass.saved[2 * i + 1], transposed[i], pass.saved[2 * i + 2]};
+    if (pass.wants(0)) add_input_grad(dx, dy, weight);
     if (pass.wants(i + 1))
-      result[i + 1] = (transposed[i] ? matmul_tn(x, dy) : matmul_tn(dy, x)).to(weight.scalar_type());
+      result[i + 1] = (transposed[i] ? matmul_tn(x, dy) : matmul_tn(dy, x)).to(weight.value.scalar_type());
   }
   result[0] = dx;
   return result;
+}
+
+at::Tensor product(const at::Tensor& x, const MapWeight& weight) {
+  MOREX_ASSERT(x.dim() == 2 && weight.value.dim() == 2 && x.size(1) == weight.value.size(weight.transposed ? 0 : 1));
+  if (weight.scales.defined()) {
+    MOREX_ASSERT(!weight.transposed);
+    return int8_matmul_nt(x, {weight.value, weight.scales});
+  }
+  const at::Tensor w = weight.value.detach();
+  return weight.transposed ? matmul_nn(x, w) : matmul_nt(x, w);
 }
 
 // The outputs are the products, and with `pass_on` x behind them.
@@ -41,20 +66,17 @@ Tensors products(const at::Tensor& x, const std::vector<MapWeight>& weights, boo
   for (const MapWeight& weight : weights) inputs.push_back(weight.value);
   AutogradNode node("frozen_linear", inputs);
   node.keep_missing();
-  const at::ScalarType type = x.scalar_type();
   std::vector<bool> transposed;
   for (size_t i = 0; i < weights.size(); ++i) {
-    const auto& [value, is_transposed] = weights[i];
-    MOREX_ASSERT(x.dim() == 2 && value.dim() == 2 && x.size(1) == value.size(is_transposed ? 0 : 1));
-    const at::Tensor w = value.detach();
-    outputs.push_back(is_transposed ? matmul_nn(x, w) : matmul_nt(x, w));  // [T, out]
-    saved.push_back(value);
-    transposed.push_back(is_transposed);
+    outputs.push_back(product(x, weights[i]));  // [T, out]
+    saved.push_back(weights[i].value);
+    saved.push_back(weights[i].scales);
+    transposed.push_back(weights[i].transposed);
     if (node.wants(i + 1)) saved[0] = x;
   }
   if (pass_on) outputs.push_back(x.detach());
   return node.record(std::move(outputs), saved,
-                     [type, transposed](const BackwardPass& pass) { return backward(pass, type, transposed); });
+                     [transposed](const BackwardPass& pass) { return backward(pass, transposed); });
 }
 
 }  // namespace
@@ -67,8 +89,10 @@ SharedProducts frozen_linears(const at::Tensor& x, const std::vector<MapWeight>&
   return shared;
 }
 
+at::Tensor frozen_linear(const at::Tensor& x, const MapWeight& weight) { return products(x, {weight}, false).front(); }
+
 at::Tensor frozen_linear(const at::Tensor& x, const at::Tensor& weight, bool transposed) {
-  return products(x, {{weight, transposed}}, false).front();
+  return frozen_linear(x, MapWeight{weight, transposed});
 }
 
 }  // namespace morex::ops

@@ -95,6 +95,16 @@ at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) {
   return product("matmul_tn", a.detach().t(), b);
 }
 
+void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
+  MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(0) && x.size(1) == w.size(1));
+  product_into("matmul_nt", y, x, w.detach().t(), false);
+}
+
+void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
+  MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(1) && x.size(1) == w.size(0));
+  product_into("matmul_nn", y, x, w, false);
+}
+
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {
   MOREX_ASSERT(y.size(0) == z.size(0) && y.size(1) == b.size(1) && z.size(1) == b.size(0));
   product_into("add_matmul_nn", y, z, b, true);

@@ -13,6 +13,9 @@ namespace morex::ops {
 at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w);
 // x [T, K], w [K, N] -> x·w [T, N]. Backward of matmul_nt to its input, without a copy of the weight.
 at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w);
+// The same two into y [T, N], which may be a column slice.
+void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w);
+void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w);
 // a [T, M], b [T, N] -> aᵀ·b [M, N]. The gradient of a weight: matmul_tn(dy, x) for [out, in], matmul_tn(z, dy) for a
 // factor stored as [r, out]. Keep the wide operand second: a transposed result is a thousand times slower.
 at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b);

@@ -43,6 +43,7 @@ struct Recipe {
   int64_t sample_max_new_tokens = 48;
   uint64_t seed = 42;
   std::string dtype = "auto";   // float32, bfloat16, float64, auto
+  bool load_in_8bit = false;    // the base's linear weights, models::LoadOptions
   std::string device = "auto";  // cpu, cuda, auto
   int64_t threads = 0;          // 0: all available cores
   bool report_to_tensorboard = true;

@@ -52,7 +52,11 @@ std::vector<std::string> conflicting_options(const Recipe& recipe, const Json& g
     refuse_if(!problem.empty(), problem);
   }
 
-  if (recipe.method.value("method", Json()) == "full")
+  const bool full = recipe.method.value("method", Json()) == "full";
+  refuse_if(recipe.load_in_8bit && full,
+            "method full trains every weight, load_in_8bit freezes them: drop one of the two");
+  refuse_if(recipe.load_in_8bit && recipe.dtype == "float64", "load_in_8bit goes with dtype float32 or bfloat16");
+  if (full)
     for (const auto& [key, value] : recipe.method.items())
       refuse_if(key != "method", fmt::format("method full trains every weight: {} has no meaning there", key));
   return problems;

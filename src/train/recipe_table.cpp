@@ -188,6 +188,10 @@ std::vector<RecipeOption> make_table() {
       option("dtype", &R::dtype,
              "Of the base: float32, bfloat16, float64; auto: bfloat16 where the device multiplies it natively.", result,
              one_of({"auto", "float32", "bfloat16", "float64"})),
+      option("load_in_8bit", &R::load_in_8bit,
+             "Hold the decoder layers' linear weights of the base in 8 bits, a scale for every 32: a quarter of "
+             "float32's memory. They are frozen; products are in dtype.",
+             result),
       option("device", &R::device, "cpu, cuda; auto: cuda where there is one.", result,
              one_of({"auto", "cpu", "cuda"})),
       option("threads", &R::threads, "Processor threads; 0: all that this process may use.", none, at_least(0)),

@@ -62,7 +62,8 @@ void TrainingRun::load_inputs() {
   options.wants_task = needed.task;
   options.wants_sample_type = needed.sample_type;
   dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, options, warnings_);
-  model_ = models::load_model(recipe_.model_name_or_path, {runtime_.dtype, runtime_.device}, warnings_);
+  model_ = models::load_model(recipe_.model_name_or_path, {runtime_.dtype, runtime_.device, recipe_.load_in_8bit},
+                              warnings_);
   const int64_t pad = padding_id(*tokenizer_);
   evaluation_ = std::make_unique<Evaluation>(recipe_, *model_, tokenizer_, pad, needed.task, warnings_);
   check_ids(dataset_.examples, model_->config(), warnings_);

@@ -209,7 +209,7 @@ at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::
                          chosen.rows, {options_.scale, mlp.activation, ctx.training() ? options_.dropout : 0.0, key});
 
   const nn::LinearMember& last = mlp.down.members[0];
-  at::Tensor y = ops::frozen_linear(hidden, last.weight.value, last.weight.transposed);  // [T, d]
+  at::Tensor y = ops::frozen_linear(hidden, last.weight.map());  // [T, d]
   y = ops::accumulate_up(y, z, store_->leaf(b_down_));
   if (!last.bias.defined() && !gates.overflow.defined()) return y;
   const at::Tensor total = gates.weights.sum(2);  // [T, 1]

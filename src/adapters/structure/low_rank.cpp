@@ -85,7 +85,7 @@ class LowRank : public Structure {
   at::Tensor merged_update(const SiteTensors& tensors, const nn::LinearMember& base) const override {
     const at::Tensor update = at::mm(tensors.up.t(), mixed_down(tensors)) * options_.scale;
     if (!options_.dora) return update;
-    const at::Tensor w = (base.weight.transposed ? base.weight.value.t() : base.weight.value).to(update.scalar_type());
+    const at::Tensor w = base.weight.rows(0, base.weight.out_features(), update.scalar_type());
     return (w + update) * output_scale(tensors, base, nullptr).detach().unsqueeze(1) - w;
   }
 
@@ -112,6 +112,11 @@ void read_start(const MakeStructure& from, const Json& start, LowRankOptions& op
     MOREX_CHECK(!options.mixer && !options.dora, ErrorKind::kConfig,
                 "[experts] init_lora_weights pissa goes with neither mixer nor use_dora");
     MOREX_CHECK(from.base != nullptr, ErrorKind::kConfig, "[experts] init_lora_weights pissa needs the base's weight");
+    MOREX_CHECK(
+        !from.base->weight.in_8bit(), ErrorKind::kConfig,
+        "[experts] init_lora_weights pissa puts what is left of {} in its place, which load_in_8bit has rounded "
+        "to 8 bits. Hint: load_in_8bit: false, or another init_lora_weights",
+        from.base->module);
     options.pissa = true;
     // One decomposition serves both: B's pattern follows A's.
     const auto factors = std::make_shared<LowRankFactors>();

@@ -21,12 +21,11 @@ at::Tensor row_norms(const nn::LinearWeight& weight, const at::Tensor& up, const
   const at::NoGradGuard guard;
   const int64_t outputs = weight.out_features();
   const int64_t block = std::max<int64_t>(1, kBlockElements / std::max<int64_t>(1, weight.in_features()));
-  const at::Tensor w = weight.transposed ? weight.value.t() : weight.value;  // [d_out, d_in]
   const at::Tensor norms = at::empty({outputs}, up.options());
   for (int64_t first = 0; first < outputs; first += block) {
     const int64_t count = std::min(block, outputs - first);
-    const at::Tensor rows = at::addmm(w.narrow(0, first, count).to(up.scalar_type()), up.narrow(1, first, count).t(),
-                                      down, 1.0, scale);  // [count, d_in]
+    const at::Tensor rows = at::addmm(weight.rows(first, count, up.scalar_type()), up.narrow(1, first, count).t(), down,
+                                      1.0, scale);  // [count, d_in]
     norms.narrow(0, first, count).copy_(at::norm(rows, 2, {1}));
   }
   return norms.clamp_min_(std::numeric_limits<float>::min());

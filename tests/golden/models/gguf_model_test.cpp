@@ -72,6 +72,29 @@ TEST_P(GgufModel, loads_in_float64) {
   EXPECT_TRUE(near(all_logits(*single, ids), all_logits(*model, ids), 2e-4));
 }
 
+// In eight bits a model of Q8_0 is the model itself, row order of q and k included; of other types it is near.
+TEST_P(GgufModel, loads_in_8_bits) {
+  Warnings warnings(true);
+  const auto plain = load(gguf_dir() / GetParam(), at::kFloat);
+  const auto model = models::load_model(gguf_dir() / GetParam(), {at::kFloat, test_device(), true}, warnings);
+  const bool same = GetParam() == "llama_q8_0.gguf";
+  for (size_t g = 0; g < model->slots().groups.size(); ++g) {
+    for (size_t m = 0; m < model->slots().groups[g]->members.size(); ++m) {
+      const nn::LinearMember& member = model->slots().groups[g]->members[m];
+      if (!member.weight.in_8bit()) continue;
+      const at::Tensor w = member.weight.rows(0, member.weight.out_features(), at::kFloat);
+      const at::Tensor& expected = plain->slots().groups[g]->members[m].weight.value;
+      if (same) {
+        EXPECT_TRUE(same_bits(w, expected)) << member.module;
+      } else {
+        EXPECT_TRUE(near(w, expected, 0.51 / 127 * expected.abs().max().item<double>())) << member.module;
+      }
+    }
+  }
+  const std::vector<int64_t> ids = {5, 17, 250, 33, 99};
+  EXPECT_TRUE(near(all_logits(*model, ids), all_logits(*plain, ids), same ? 2e-4 : 0.2));
+}
+
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GgufModel);
 INSTANTIATE_TEST_SUITE_P(Golden, GgufModel,
                          testing::ValuesIn(names_in("llama.json", "variants", "file",

@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <csignal>
+#include <cstring>
 
 #include "base/checksum.h"
 #include "base/mapped_file.h"
@@ -62,6 +63,31 @@ TEST(MappedFile, an_empty_file_is_an_empty_span) {
   const auto path = test::scratch_dir("empty") / "e";
   write_text_file(path, "");
   EXPECT_TRUE(MappedFile::open(path)->bytes().empty());
+}
+
+// Bytes of mapped files that the process holds in memory.
+int64_t mapped_bytes_in_memory() {
+  const std::string status = read_text_file("/proc/self/status");
+  const size_t at = status.find("RssFile:");
+  return at == std::string::npos ? -1 : std::stoll(status.substr(at + 8)) * 1024;
+}
+
+TEST(MappedFile, released_bytes_leave_memory_and_can_be_read_again) {
+  constexpr int64_t kSize = (int64_t{32} << 20) + 5;
+  const auto path = test::scratch_dir("release") / "f";
+  std::string text(static_cast<size_t>(kSize), 'x');
+  for (size_t i = 0; i < text.size(); i += 1000) text[i] = static_cast<char>('a' + i % 26);
+  write_text_file(path, text);
+  const auto file = MappedFile::open(path);
+  const auto same = [&] { return std::memcmp(file->bytes().data(), text.data(), text.size()) == 0; };
+  EXPECT_TRUE(same());
+  const int64_t before = mapped_bytes_in_memory();
+  if (before < 0) GTEST_SKIP() << "this kernel does not count them";
+  file->release(file->bytes().subspan(3, text.size() - 10));
+  EXPECT_LT(mapped_bytes_in_memory(), before - (kSize - (1 << 20)));
+  file->release(file->bytes().subspan(7, 100));  // less than a page: nothing
+  file->release({});
+  EXPECT_TRUE(same());
 }
 
 TEST(Checksum, sha256_and_crc32c_give_the_published_values) {

@@ -8,6 +8,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
+#include "ops/frozen_linear.h"
+#include "ops/int8_blocks.h"
 #include "ops/low_rank.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/compare.h"
@@ -27,6 +29,26 @@ class OneTarget : public nn::GroupAdapter {
  private:
   at::Tensor b_;
 };
+
+// A weight in eight bits is used as the matrix that it stands for.
+TEST(LinearWeight, InEightBitsIsItsDequantisedMatrix) {
+  const ops::Int8Blocks blocks = ops::quantize_int8(random_tensor({12, 40}, 1));
+  const nn::LinearWeight weight{blocks.values, false, blocks.scales}, plain{ops::dequantize_int8(blocks, at::kFloat)};
+  EXPECT_TRUE(weight.in_8bit());
+  EXPECT_FALSE(plain.in_8bit());
+  EXPECT_EQ(weight.out_features(), 12);
+  EXPECT_EQ(weight.in_features(), 40);
+  EXPECT_TRUE(same_bits(weight.rows(2, 5, at::kFloat), plain.value.narrow(0, 2, 5)));
+  const at::Tensor x = random_tensor({9, 40}, 2).to(at::kFloat);
+  EXPECT_TRUE(near(ops::frozen_linear(x, weight.map()), ops::frozen_linear(x, plain.map()), 1e-4));
+}
+
+TEST(LinearWeight, RowsAreThoseOfTheMatrixHoweverItIsStored) {
+  const at::Tensor w = random_tensor({6, 4}, 1);
+  EXPECT_TRUE(same_bits(nn::LinearWeight{w}.rows(1, 3, at::kDouble), w.narrow(0, 1, 3)));
+  EXPECT_TRUE(same_bits(nn::LinearWeight{w.t().contiguous(), true}.rows(1, 3, at::kDouble).contiguous(),
+                        w.narrow(0, 1, 3).contiguous()));
+}
 
 class ZeroMlp : public nn::MlpAdapter {
  public:

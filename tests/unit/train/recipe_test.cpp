@@ -95,6 +95,9 @@ TEST(Recipe, Contradicting_options_are_refused) {
   expect_mentions(problems_of(with(smallest(), {{"eval_tasks", "arc_easy"}})), {"eval_data_dir"});
   expect_mentions(problems_of(with(smallest(), {{"load_best_model_at_end", true}})), {"validation_file"});
   expect_mentions(problems_of(with(smallest(), {{"method", "full"}, {"r", 8}})), {"method full", "r has no meaning"});
+  expect_mentions(problems_of(with(smallest(), {{"method", "full"}, {"load_in_8bit", true}})),
+                  {"load_in_8bit freezes"});
+  expect_mentions(problems_of(with(smallest(), {{"dtype", "float64"}, {"load_in_8bit", true}})), {"load_in_8bit goes"});
   expect_mentions(problems_of(with(smallest(), {{"method", "smoer"}, {"max_steps", "x"}})), {"smoer", "max_steps"});
   Json no_method = smallest();
   no_method.erase("method");
