@@ -18,10 +18,9 @@ struct ExpertSwigluInput {
   at::Tensor a_down;        // [E·r, F] the next projection's down factors
 };
 
-// Rows of one expert that are worked on at a time, with one dropout mask: [128, 1536] bfloat16 are 384 KiB, and a
-// handful of them stay in a core's cache. 256 take as long and, on SmolLM2, a fifth more memory; 64 take a tenth
-// longer.
-inline constexpr int64_t kExpertSwigluRows = 128;
+// Rows of one expert that are worked on at a time, with one dropout mask: [256, 1536] bfloat16 are 768 KiB, and a
+// handful of them stay in the cores' caches. 128 take a few hundredths longer on SmolLM2, 64 a tenth.
+inline constexpr int64_t kExpertSwigluRows = 256;
 
 struct ExpertSwigluOptions {
   double scale = 1.0;  // of every low-rank pair
