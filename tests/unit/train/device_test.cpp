@@ -1,18 +1,21 @@
-// A device computes what the CPU computes: training steps of every preset, evaluation, decoding, a checkpoint. On the
+// A device computes what the CPU computes: training steps of every preset, a checkpoint, decoding. On the
 // CPU it is compared with itself; the far device and a GPU have something to show.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
-#include "eval/generate.h"
-#include "eval/loss.h"
+#include <cctype>
+
 #include "support/golden_tensors.h"
 #include "support/paths.h"
 #include "train/gradients.h"
 #include "train/optimizer.h"
 #include "train/phase_work.h"
+#include "train/runtime.h"
+#include "train/trainable.h"
 #include "train/trainer_state.h"
 #include "unit/train/tiny_run.h"
 
@@ -22,8 +25,8 @@ namespace {
 namespace fs = std::filesystem;
 
 // A base with a method on it, on one device.
-struct Setup {
-  Setup(const Json& method, at::ScalarType dtype, at::Device device) {
+struct Trained {
+  Trained(const Json& method, at::ScalarType dtype, at::Device device) {
     model = models::load_model(test::tiny_base(), {dtype, device}, warnings);
     recipe.method = method;
     recipe.model_name_or_path = test::tiny_base().string();
@@ -67,9 +70,9 @@ struct Setup {
 
 std::vector<Json> methods() {
   std::vector<Json> all;
-  for (const char* name : {"lora", "rslora", "dora", "lora_plus", "pissa", "moslora", "hydralora", "loramoe", "mola",
-                           "mor", "adamole", "dynmole", "moelora", "mixlora", "mor_mixlora", "smore", "smore_shared",
-                           "trex", "full"})
+  for (const char* name :
+       {"lora", "rslora", "dora", "lora_plus", "pissa", "moslora", "hydralora", "loramoe", "mola", "mor", "adamole",
+        "dynmole", "moelora", "mixlora", "mor_mixlora", "smore", "smore_shared", "trex", "full"})
     all.push_back({{"method", name}});
   // What presets leave out: masks, noise, dense trees, jitter.
   all.push_back({{"method", "mixlora"}, {"experts", {{"lora_dropout", 0.4}}}});
@@ -89,7 +92,7 @@ std::string label(const Json& method) {
 class OnDevice : public testing::TestWithParam<Json> {};
 
 TEST_P(OnDevice, Trains_as_on_the_CPU) {
-  Setup here(GetParam(), at::kDouble, at::kCPU), there(GetParam(), at::kDouble, test::test_device());
+  Trained here(GetParam(), at::kDouble, at::kCPU), there(GetParam(), at::kDouble, test::test_device());
   ASSERT_EQ(there.model->device(), test::test_device());
   EXPECT_TRUE(test::same_bits(there.trainable->parameters().values(), here.trainable->parameters().values()));
   here.train(0, 3);
@@ -99,7 +102,7 @@ TEST_P(OnDevice, Trains_as_on_the_CPU) {
 }
 
 TEST_P(OnDevice, Trains_a_bfloat16_base) {
-  Setup there(GetParam(), at::kBFloat16, test::test_device());
+  Trained there(GetParam(), at::kBFloat16, test::test_device());
   const at::Tensor before = there.trainable->parameters().values().clone();
   there.train(0, 2);
   const at::Tensor moved = there.trainable->parameters().values() - before;
@@ -109,11 +112,11 @@ TEST_P(OnDevice, Trains_a_bfloat16_base) {
 
 TEST_P(OnDevice, Goes_on_from_a_checkpoint_with_the_same_bits) {
   const fs::path folder = test::scratch_dir("device");
-  Setup whole(GetParam(), at::kFloat, test::test_device()), half(GetParam(), at::kFloat, test::test_device());
+  Trained whole(GetParam(), at::kFloat, test::test_device()), half(GetParam(), at::kFloat, test::test_device());
   whole.train(0, 3);
   half.train(0, 2);
   save_state(folder, {}, half.trainable->parameters(), *half.optimizer);
-  Setup resumed(GetParam(), at::kFloat, test::test_device());
+  Trained resumed(GetParam(), at::kFloat, test::test_device());
   load_buffers(folder, resumed.trainable->parameters(), *resumed.optimizer);
   resumed.train(2, 3);
   EXPECT_TRUE(test::same_bits(resumed.trainable->parameters().values(), whole.trainable->parameters().values()));
@@ -121,19 +124,19 @@ TEST_P(OnDevice, Goes_on_from_a_checkpoint_with_the_same_bits) {
 }
 
 TEST_P(OnDevice, Decodes_as_on_the_CPU) {
-  Setup here(GetParam(), at::kDouble, at::kCPU), there(GetParam(), at::kDouble, test::test_device());
+  Trained here(GetParam(), at::kDouble, at::kCPU), there(GetParam(), at::kDouble, test::test_device());
   std::vector<at::Tensor> given;
-  for (Setup* setup : {&here, &there}) {
+  for (Trained* trained : {&here, &there}) {
     const at::NoGradGuard no_grad;
-    DeviceBatch batch = synthetic_batch(*setup->model, 2, 5, setup->trainable->sequence_needs().clusters);
+    DeviceBatch batch = synthetic_batch(*trained->model, 2, 5, trained->trainable->sequence_needs().clusters);
     batch.ctx.phase = nn::Phase::kPrefill;
     nn::RoutingReport report;
-    nn::KvCache cache = setup->model->make_cache(2, 5);
-    setup->model->hidden(batch.ids, batch.ctx, report, &cache);
+    nn::KvCache cache = trained->model->make_cache(2, 5);
+    trained->model->hidden(batch.ids, batch.ctx, report, &cache);
     batch.ctx.phase = nn::Phase::kDecode;
     batch.ctx.length = 1;
-    const at::Tensor h = setup->model->hidden(batch.ids.narrow(1, 2, 1).contiguous(), batch.ctx, report, &cache);
-    given.push_back(setup->model->logits(h, batch.ctx, report));
+    const at::Tensor h = trained->model->hidden(batch.ids.narrow(1, 2, 1).contiguous(), batch.ctx, report, &cache);
+    given.push_back(trained->model->logits(h, batch.ctx, report));
   }
   EXPECT_TRUE(test::near(given[1], given[0], 1e-9));
 }
