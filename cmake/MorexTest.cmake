@@ -1,5 +1,6 @@
-# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s] [NOT_SANITIZED])
+# morex_add_test(NAME text_test LABEL unit SOURCES a.cpp … LINK morex_text … [TORCH] [TIMEOUT s] [NOT_SANITIZED] [FAR])
 # NOT_SANITIZED: left out of the sanitizer build, where whole training runs would take too long.
+# FAR: once more, as one test, with what it makes on the device of tests/support/far_device.h.
 # Cases are discovered when ctest runs, so that golden cases dropped into a folder are seen without a build.
 find_package(GTest REQUIRED)
 include(GoogleTest)
@@ -8,7 +9,7 @@ morex_add_pch(morex_test_pch HEADER cmake/torch_test_pch.h
   LINK morex_torch nlohmann_json::nlohmann_json GTest::gtest)
 add_custom_target(sanitized_tests)  # all tests of the sanitizer build
 function(morex_add_test)
-  cmake_parse_arguments(arg "TORCH;NOT_SANITIZED" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
+  cmake_parse_arguments(arg "TORCH;NOT_SANITIZED;FAR" "NAME;LABEL;TIMEOUT" "SOURCES;LINK" ${ARGN})
   if(MOREX_SANITIZE AND arg_NOT_SANITIZED)
     return()
   endif()
@@ -32,6 +33,11 @@ function(morex_add_test)
     set(arg_TIMEOUT 300)
   endif()
   add_dependencies(sanitized_tests ${arg_NAME})
+  if(arg_FAR AND NOT MOREX_SANITIZE)
+    add_test(NAME ${arg_NAME}_far COMMAND ${arg_NAME})
+    set_tests_properties(${arg_NAME}_far PROPERTIES LABELS far TIMEOUT 900
+      ENVIRONMENT "MOREX_DEVICE=far;OMP_NUM_THREADS=1;GOMP_SPINCOUNT=2000")
+  endif()
   if(MOREX_SANITIZE)  # one process a program: starting one costs more than most cases
     add_test(NAME ${arg_NAME} COMMAND ${arg_NAME})
     set_tests_properties(${arg_NAME} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 1800

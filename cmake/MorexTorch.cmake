@@ -32,15 +32,32 @@ file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)
 target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
   -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
   -Wl,-rpath,${torch_lib} -Wl,-rpath,${cuda_lib} -Wl,-rpath-link,${cuda_lib})
+# CUDA adds libraries to the link and nothing to any compiler's command: all code is the same.
 if(MOREX_CUDA)
-  if(NOT EXISTS ${torch_lib}/libtorch_cuda.so)
-    message(FATAL_ERROR "'${torch_lib}' holds no libtorch_cuda.so. Set MOREX_TORCH_PREFIX to an installed CUDA build of "
-                        "torch: python3 -c 'import torch; print(torch.__path__[0])'")
+  # What torch's libraries need in turn: torch finds it by its own RPATH when the program starts, the linker in these.
+  file(GLOB nvidia_folders ${MOREX_TORCH_SITE}/nvidia/*/lib)
+  list(APPEND nvidia_folders /usr/local/cuda/lib64)
+  foreach(library torch_cuda c10_cuda cudart cublas cusparse cufft curand cufile cudnn cusparseLt nccl nvshmem_host)
+    set(found FALSE)
+    foreach(folder ${torch_lib} ${nvidia_folders})
+      file(GLOB files ${folder}/lib${library}.so*)
+      if(files)
+        set(found TRUE)
+        break()
+      endif()
+    endforeach()
+    if(NOT found)
+      message(SEND_ERROR "CUDA: lib${library}.so is neither in '${torch_lib}' nor in '${MOREX_TORCH_SITE}/nvidia/*/lib'.")
+      set(cuda_incomplete TRUE)
+    endif()
+  endforeach()
+  if(cuda_incomplete)
+    message(FATAL_ERROR "MOREX_TORCH_PREFIX must be an installed CUDA build of torch with all it depends on: "
+                        "python3 -c 'import torch; print(torch.__path__[0])' (docs/devices.md)")
   endif()
-  # cuDNN, NCCL and the rest are found by torch's own RPATH when the program starts; they need not be here to link.
+  list(TRANSFORM nvidia_folders PREPEND -Wl,-rpath-link,)
   target_link_libraries(morex_torch INTERFACE
-    -Wl,--no-as-needed torch_cuda c10_cuda -Wl,--as-needed -Wl,--allow-shlib-undefined)
-  target_compile_definitions(morex_torch INTERFACE MOREX_CUDA)
+    -Wl,--no-as-needed torch_cuda c10_cuda -Wl,--as-needed ${nvidia_folders})
 endif()
 # Symbols that LibTorch exports but does not declare: used where they link, replaced by ATen where not.
 foreach(symbol mkldnn_matmul brgemm)

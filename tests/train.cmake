@@ -9,3 +9,5 @@ morex_add_test(NAME train_golden_test LABEL golden TORCH TIMEOUT 900 LINK morex_
   SOURCES golden/train/finetune_golden_test.cpp golden/train/accumulation_golden_test.cpp)
 morex_add_test(NAME train_property_test LABEL property TORCH TIMEOUT 600 LINK morex_train
   SOURCES unit/train/tiny_run.cpp property/train/resume_property.cpp)
+morex_add_test(NAME device_test LABEL unit TORCH FAR LINK morex_train
+  SOURCES unit/train/device_test.cpp unit/train/runtime_test.cpp unit/train/tiny_run.cpp)

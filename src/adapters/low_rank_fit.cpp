@@ -83,8 +83,8 @@ LowRankFit::Solution LowRankFit::solve(const TargetMoments& target, const at::Te
   solved.energy = target.energy / rows_;
   // mean |t - M·x|² = energy - 2·tr(M·Cᵀ) + tr(M·S·Mᵀ). With A = Vᵀ·L⁻¹, M = U·Σ·A: C·a_i = σ_i·u_i and
   // A·(S + λ)·Aᵀ = 1, so that it is energy - Σ σ_i² - λ·|M|², and |M|² = Σ σ_i²·|a_i|².
-  const at::Tensor weight = (solved.v.square().sum(1) * sigma.square()).contiguous();
-  const at::Tensor square = sigma.square().contiguous();
+  const at::Tensor weight = (solved.v.square().sum(1) * sigma.square()).cpu().contiguous();
+  const at::Tensor square = sigma.square().cpu().contiguous();
   const double *weights = weight.const_data_ptr<double>(), *squares = square.const_data_ptr<double>();
   double lost = solved.energy;
   solved.lost.push_back(lost);

@@ -17,6 +17,7 @@
 #include "cli/command.h"
 #include "cli/options.h"
 #include "cli/output.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -101,11 +102,11 @@ void examine_openmp(Findings& findings) {
 }
 
 void examine_gpu(Findings& findings) {
-  const bool device_present = fs::exists("/proc/driver/nvidia/version");
-  const bool usable = at::globalContext().hasCUDA();
-  findings.facts.emplace_back("GPU", usable           ? "usable through CUDA"
-                                     : device_present ? "an NVIDIA driver is loaded, this build is for CPUs"
-                                                      : "none");
+  const std::string reason = train::why_no_cuda();
+  const bool driver = fs::exists("/proc/driver/nvidia/version");
+  findings.facts.emplace_back("GPU", reason.empty() ? "usable through CUDA"
+                                     : driver       ? "an NVIDIA driver is loaded, but " + reason
+                                                    : "none: " + reason);
 }
 
 void examine_cache(Findings& findings) {

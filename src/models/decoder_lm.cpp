@@ -131,7 +131,7 @@ DecoderLm::Call DecoderLm::begin(const at::Tensor& ids, const nn::BatchContext& 
 at::Tensor DecoderLm::embed(const at::Tensor& ids, const nn::BatchContext& ctx) const {
   const ops::PlaceScope place(embedding_.module);
   const at::Tensor flat = ids.reshape({-1});  // [B·L]
-  if (flat.is_cpu() && flat.numel() > 0) {
+  if (flat.numel() > 0) {
     const auto [low, high] = at::aminmax(flat);
     MOREX_CHECK(low.item<int64_t>() >= 0 && high.item<int64_t>() < config_.vocab_size, ErrorKind::kData,
                 "[model] token ids must be between 0 and {}, got {} … {}. Hint: the tokenizer must belong to the model",

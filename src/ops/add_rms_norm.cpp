@@ -9,6 +9,7 @@
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
+#include "ops/rms_norm_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -143,6 +144,7 @@ StreamGradients backward(const at::Tensor& dstream_in, const at::Tensor& dnormed
 }  // namespace
 
 StreamAndNorm add_rms_norm(const at::Tensor& stream, const at::Tensor& delta, const at::Tensor& weight, double eps) {
+  if (!delta.is_cpu()) return reference::add_rms_norm(stream, delta, weight, eps);
   AutogradNode node("add_rms_norm", {stream, delta, weight});
   const bool keep = node.wants(0) || node.wants(1) || node.wants(2);
   const Normalised out = forward(stream, delta, weight, eps, keep);

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/where.h>
 
 #include <array>
 #include <cmath>
@@ -86,7 +87,14 @@ template <typename B>
   for (int64_t i = 0; i < count; ++i) x[i] = halves[static_cast<size_t>(i)] >= threshold ? x[i] : B(0);
 }
 
+// Where x is not on the CPU: the mask is drawn there all the same, and copied.
+at::Tensor masked_elsewhere(const at::Tensor& x, double p, const RandomKey& key) {
+  const at::Tensor kept = dropout_mask(x.sizes(), p, key).to(x.device());
+  return at::where(kept, x.detach().to(wide_type(x.scalar_type())) * dropout_factor(p), 0.0).to(x.scalar_type());
+}
+
 at::Tensor masked(const at::Tensor& x_in, double p, const RandomKey& key) {
+  if (!x_in.is_cpu()) return masked_elsewhere(x_in, p, key);
   const at::Tensor x = x_in.detach().contiguous();
   const at::Tensor y = at::empty_like(x);
   const uint32_t threshold = drop_threshold(p);
@@ -123,6 +131,11 @@ void drop_in_place(at::TensorList xs, double p, const RandomKey& key) {
                  x.scalar_type() == xs[0].scalar_type());
   const auto threshold = static_cast<uint16_t>(drop_threshold(p));
   if (threshold == 0) return;
+  if (!xs[0].is_cpu()) {
+    const at::Tensor dropped = dropout_mask(xs[0].sizes(), p, key).to(xs[0].device()).logical_not();
+    for (const at::Tensor& x : xs) x.masked_fill_(dropped, 0.0);
+    return;
+  }
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, xs[0].scalar_type(), "drop", [&] {
     std::vector<Bits<scalar_t>*> all;
     for (const at::Tensor& x : xs) all.push_back(static_cast<Bits<scalar_t>*>(x.mutable_data_ptr()));

@@ -8,7 +8,7 @@ namespace morex::ops {
 
 // y = x·keep/(1-p), p rounded to a multiple of 2⁻¹⁶; element i (row-major) is kept when its 16 bits of the key's stream
 // are at least p·2¹⁶. x of any shape, float32, bfloat16, float64. p = 0 returns x itself. Independent of the thread
-// count, of the processor and of the dtype.
+// count, of the processor, of the dtype and of the device (where that is not the CPU, the mask is copied there).
 // Grad: x; saves the key only, the mask is drawn again. Error: one rounding.
 at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key);
 
@@ -17,7 +17,7 @@ at::Tensor dropout(const at::Tensor& x, double p, const RandomKey& key);
 void drop_in_place(at::TensorList xs, double p, const RandomKey& key);
 double dropout_factor(double p);  // 1/(1-p), of the rounded p
 
-// The mask alone: bool, of that shape, true = kept.
+// The mask alone: bool on the CPU, of that shape, true = kept.
 at::Tensor dropout_mask(at::IntArrayRef shape, double p, const RandomKey& key);
 
 }  // namespace morex::ops

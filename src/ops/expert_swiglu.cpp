@@ -13,16 +13,13 @@
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
 #include "ops/dropout.h"
+#include "ops/expert_swiglu_reference.h"
 #include "ops/gemm.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
 namespace {
-
-// Rows of one expert that are worked on at a time: [256, 1536] bfloat16 are 768 KiB, and a handful of them stay in the
-// cores' caches. 128 take a few hundredths longer on SmolLM2, 64 a tenth.
-constexpr int64_t kRows = 256;
 
 struct State {
   ExpertRows rows;
@@ -39,12 +36,6 @@ struct Gathered {
   at::Tensor b_gate, b_up, a_down;  // [r, F]
   at::Tensor u, w;                  // [p, F]: the expert's activation is act(u)·w
 };
-
-RandomKey piece_key(const State& state, const ExpertPiece& piece) {
-  RandomKey key = state.options.key;
-  key.stream += static_cast<uint64_t>(piece.first);
-  return key;
-}
 
 // The tensors of the node in the order of ExpertSwigluInput, detached, leaves in the activations' dtype.
 struct Operands {
@@ -230,7 +221,7 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
   const Visits visits = visits_of(state.rows, in.gate.size(0));
   const at::Tensor hidden = sums_over_rows(in.gate, visits);                                // [T, F]
   const at::Tensor z = at::zeros({in.gate.size(0), in.b_gate.size(0)}, in.gate.options());  // [T, E·r]
-  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
+  for_pieces(state.rows, kExpertSwigluRows, [&](const ExpertPiece& piece) {
     const Gathered g = gather(in, state, piece);
     const at::Tensor a = activations(g);  // [p, F]
     AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "expert_swiglu", [&] {
@@ -246,7 +237,7 @@ Tensors run_forward(const Tensors& inputs, const State& state) {
                             : forward_row<false>(act, u + at, w + at, weight[row], as + at, h, width);
           });
     });
-    drop_in_place({a}, state.options.dropout, piece_key(state, piece));
+    drop_in_place({a}, state.options.dropout, state.options.key_of(piece.first));
     const at::Tensor t = matmul_nt(a, g.a_down);  // [p, r]
     scatter_scaled(t, g, g.weight, state.down_scale(), z.narrow(1, piece.expert * t.size(1), t.size(1)));
   });
@@ -285,7 +276,7 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
   const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(type)); };
   const at::Tensor d_b_gate = leaf_grad(in.b_gate), d_b_up = leaf_grad(in.b_up), d_a_down = leaf_grad(in.a_down);
 
-  for_pieces(state.rows, kRows, [&](const ExpertPiece& piece) {
+  for_pieces(state.rows, kExpertSwigluRows, [&](const ExpertPiece& piece) {
     const Gathered g = gather(in, state, piece);
     const int64_t rank = g.a_down.size(0), column = piece.expert * rank;
     const at::Tensor a = activations(g);                                                      // [p, F]
@@ -304,7 +295,7 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
           });
     });
     const at::Tensor d_a = matmul_nn(dt, g.a_down);  // [p, F]
-    drop_in_place({a, d_a}, state.options.dropout, piece_key(state, piece));
+    drop_in_place({a, d_a}, state.options.dropout, state.options.key_of(piece.first));
     const at::Tensor t = matmul_nt(a, g.a_down);  // [p, r]
     with_types(dz.scalar_type(), type, [&]<typename Z, typename T>(Z, T) {
       add_weight_gradients<Z, T>(dz, g.tokens, t, state.down_scale(), d_weight);
@@ -346,6 +337,7 @@ std::pair<at::Tensor, at::Tensor> expert_swiglu(const ExpertSwigluInput& input, 
   MOREX_ASSERT(input.gate.dim() == 2 && input.gate.sizes() == input.up.sizes());
   MOREX_ASSERT(!rows.counts.empty() && input.b_gate.size(0) % static_cast<int64_t>(rows.counts.size()) == 0);
   MOREX_ASSERT(input.h_gate.size(1) == input.b_gate.size(0) && input.weights.size(0) == rows.tokens.size(0));
+  if (!input.gate.is_cpu()) return reference::expert_swiglu(input, rows, options);
   const Tensors inputs = {input.gate,    input.up,     input.h_gate, input.h_up,
                           input.weights, input.b_gate, input.b_up,   input.a_down};
   const State state{rows, options};

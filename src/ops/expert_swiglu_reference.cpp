@@ -6,14 +6,29 @@
 #include <ATen/ops/mm.h>
 #include <ATen/ops/zeros.h>
 
-#include "base/error.h"
+#include <algorithm>
+#include <vector>
+
+#include "ops/dropout.h"
 #include "ops/swiglu_reference.h"
 
 namespace morex::ops::reference {
+namespace {
+
+// Dropout of one expert's rows [n, F], the first of which has that place in ExpertRows: a mask for each piece.
+at::Tensor dropped(const at::Tensor& a, int64_t first, const ExpertSwigluOptions& options) {
+  if (options.dropout == 0.0 || a.size(0) == 0) return a;
+  std::vector<at::Tensor> pieces;
+  for (int64_t row = 0; row < a.size(0); row += kExpertSwigluRows)
+    pieces.push_back(ops::dropout(a.narrow(0, row, std::min(kExpertSwigluRows, a.size(0) - row)), options.dropout,
+                                  options.key_of(first + row)));
+  return at::cat(pieces, 0);
+}
+
+}  // namespace
 
 std::pair<at::Tensor, at::Tensor> expert_swiglu(const ExpertSwigluInput& in, const ExpertRows& rows,
                                                 const ExpertSwigluOptions& options) {
-  MOREX_ASSERT(options.dropout == 0.0);
   const int64_t tokens = in.gate.size(0), rank = in.b_gate.size(0) / static_cast<int64_t>(rows.counts.size());
   const at::TensorOptions like = in.gate.options().requires_grad(false);
   at::Tensor hidden = at::zeros(in.gate.sizes(), like);
@@ -30,7 +45,8 @@ std::pair<at::Tensor, at::Tensor> expert_swiglu(const ExpertSwigluInput& in, con
     };
     const at::Tensor a = reference::swiglu(projected(in.gate, in.h_gate, in.b_gate), projected(in.up, in.h_up, in.b_up),
                                            options.activation);
-    const at::Tensor down = at::mm(a, in.a_down.narrow(0, column, rank).to(a.scalar_type()).t());  // [n, r]
+    const at::Tensor down =
+        at::mm(dropped(a, first, options), in.a_down.narrow(0, column, rank).to(a.scalar_type()).t());  // [n, r]
     hidden = hidden.index_add(0, chosen, g * a);
     z.push_back(at::zeros({tokens, rank}, like).index_add(0, chosen, options.scale * g * down));
     first += count;

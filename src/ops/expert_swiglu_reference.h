@@ -1,4 +1,4 @@
-// The reference twin of expert_swiglu.h in plain ATen autograd, any dtype: one expert after another, without dropout.
+// The reference twin of expert_swiglu.h in plain ATen autograd, any dtype and device: one expert after another.
 #pragma once
 #include <utility>
 

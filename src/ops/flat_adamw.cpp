@@ -3,11 +3,14 @@
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/linalg_vector_norm.h>
 
 #include <cmath>
 
 #include "base/error.h"
 #include "ops/chunks.h"
+#include "ops/flat_adamw_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -26,10 +29,14 @@ struct UpdateFactors {
   T eps;
 };
 
+// A segment's own updates, this one included.
+int64_t update_count(const AdamWSegment& segment, int64_t step) {
+  return step + 1 - (step < segment.frozen_until ? 0 : segment.frozen_until - segment.frozen_from);
+}
+
 template <typename T>
 UpdateFactors<T> factors_of(const AdamWSegment& segment, const AdamWOptions& options, int64_t step) {
-  const int64_t rested = step < segment.frozen_until ? 0 : segment.frozen_until - segment.frozen_from;
-  const double t = static_cast<double>(step - rested + 1);  // its own updates, this one included
+  const double t = static_cast<double>(update_count(segment, step));
   const double lr = options.lr * segment.lr_factor;
   return {static_cast<T>(segment.decay ? 1.0 - lr * options.weight_decay : 1.0),
           static_cast<T>(1.0 - options.beta1),
@@ -78,7 +85,32 @@ Wide<T> zero_if_finite(const T* x, int64_t n) {
 }
 
 bool is_flat(const at::Tensor& t) {
-  return t.is_cpu() && t.is_contiguous() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble);
+  return t.is_contiguous() && (t.scalar_type() == at::kFloat || t.scalar_type() == at::kDouble);
+}
+
+bool alike(const AdamWSegment& a, const AdamWSegment& b) {
+  return a.lr_factor == b.lr_factor && a.decay == b.decay && a.frozen_from == b.frozen_from &&
+         a.frozen_until == b.frozen_until;
+}
+
+// flat_adamw in plain ATen, on any device: neighbours that are alike as one, so that few kernels are started.
+void plain_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Tensor& exp_avg,
+                 const at::Tensor& exp_avg_sq, const std::vector<AdamWSegment>& segments, const AdamWOptions& options,
+                 int64_t step) {
+  const at::NoGradGuard no_grad;
+  for (size_t first = 0, next = 0; first < segments.size(); first = next) {
+    AdamWSegment run = segments[first];
+    for (next = first + 1; next < segments.size(); ++next) {
+      if (segments[next].offset != run.offset + run.size || !alike(segments[next], run)) break;
+      run.size += segments[next].size;
+    }
+    if (run.frozen(step)) continue;
+    const auto part = [&](const at::Tensor& flat) { return flat.narrow(0, run.offset, run.size); };
+    AdamWOptions own = options;
+    own.lr = options.lr * run.lr_factor;
+    if (!run.decay) own.weight_decay = 0.0;
+    reference::adamw(part(values), part(grads), part(exp_avg), part(exp_avg_sq), own, update_count(run, step));
+  }
 }
 
 }  // namespace
@@ -89,6 +121,7 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
   for (const at::Tensor* t : {&values, &grads, &exp_avg, &exp_avg_sq}) {
     MOREX_ASSERT(is_flat(*t) && t->numel() == values.numel() && t->scalar_type() == values.scalar_type());
   }
+  if (!values.is_cpu()) return plain_adamw(values, grads, exp_avg, exp_avg_sq, segments, options, step);
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "flat_adamw", [&] {
     scalar_t* p = values.mutable_data_ptr<scalar_t>();
     const scalar_t* g = grads.const_data_ptr<scalar_t>();
@@ -120,6 +153,7 @@ void flat_adamw(const at::Tensor& values, const at::Tensor& grads, const at::Ten
 
 double grad_norm(const at::Tensor& flat) {
   MOREX_ASSERT(is_flat(flat));
+  if (!flat.is_cpu()) return at::linalg_vector_norm(flat, 2, {}, false, at::kDouble).item<double>();
   const int64_t n = flat.numel();
   std::vector<double> sums(static_cast<size_t>((n + kChunkElements - 1) / kChunkElements));
   AT_DISPATCH_FLOATING_TYPES(flat.scalar_type(), "grad_norm", [&] {
@@ -148,6 +182,7 @@ void scale_in_place(const at::Tensor& flat, double factor) {
 
 bool has_non_finite(const at::Tensor& flat) {
   MOREX_ASSERT(flat.is_contiguous());
+  if (!flat.is_cpu()) return !at::isfinite(flat).all().item<bool>();
   bool found = false;
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, flat.scalar_type(), "has_non_finite", [&] {
     using wide = Wide<scalar_t>;

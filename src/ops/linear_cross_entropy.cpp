@@ -4,6 +4,9 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/gather.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -57,8 +60,17 @@ double softmax_row(double* x, int64_t classes, int64_t target) {
   return std::log(sum) + top - own;
 }
 
+// softmax_losses in plain ATen, on any device.
+void plain_softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& nll, bool gradient) {
+  const at::Tensor log_p = at::log_softmax(logits.to(wide_type(logits.scalar_type())), 1);  // [n, V]
+  const at::Tensor own = targets.unsqueeze(1);                                              // [n, 1]
+  nll.copy_(at::gather(log_p, 1, own).squeeze(1).neg());
+  if (gradient) logits.copy_(log_p.exp().scatter_add_(1, own, at::ones_like(own, log_p.scalar_type()).neg_()));
+}
+
 // Losses of logits [n, V] (dense rows) into nll [n] double. With `gradient`, the logits become softmax - onehot.
 void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const at::Tensor& nll, bool gradient) {
+  if (!logits.is_cpu()) return plain_softmax_losses(logits, targets, nll, gradient);
   const int64_t classes = logits.size(1), stride = logits.stride(0);
   const int64_t* target = targets.const_data_ptr<int64_t>();
   double* loss = nll.mutable_data_ptr<double>();
@@ -79,7 +91,7 @@ void softmax_losses(const at::Tensor& logits, const at::Tensor& targets, const a
 Tensors cross_entropy_backward(const BackwardPass& pass) {
   const at::Tensor logits = pass.saved[0].detach(), &rows = pass.saved[1], &targets = pass.saved[2];
   at::Tensor d = logits.index_select(0, rows);  // [n, V]
-  const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+  const at::Tensor nll = at::empty({rows.numel()}, logits.options().dtype(at::kDouble).requires_grad(false));
   softmax_losses(d, targets, nll, true);
   d.mul_(pass.grads[0].to(d.scalar_type()));
   if (rows.numel() < logits.size(0)) d = at::zeros_like(logits).index_copy_(0, rows, d);
@@ -103,7 +115,7 @@ at::Tensor linear_cross_entropy(const at::Tensor& h_in, const at::Tensor& weight
   const at::ScalarType wide = wide_type(h.scalar_type());
 
   const int64_t n = h.size(0), step = std::max(kMinimalRows, kLogitElements / std::max<int64_t>(1, classes));
-  const at::Tensor nll = at::empty({n}, at::TensorOptions().dtype(at::kDouble));
+  const at::Tensor nll = at::empty({n}, h.options().dtype(at::kDouble));
   at::Tensor dh, dw;
   if (want_dh) dh = at::empty_like(h);                                   // [n, D]
   if (want_dw) dw = at::zeros(weight.sizes(), h.options().dtype(wide));  // as the weight
@@ -133,7 +145,7 @@ at::Tensor cross_entropy_sum(const at::Tensor& logits, const at::Tensor& targets
   AutogradNode node("cross_entropy", {logits});
   const at::Tensor rows = supervised_rows(targets, logits.size(1));
   const at::Tensor t = targets.index_select(0, rows);  // [n]
-  const at::Tensor nll = at::empty({rows.numel()}, at::TensorOptions().dtype(at::kDouble));
+  const at::Tensor nll = at::empty({rows.numel()}, logits.options().dtype(at::kDouble).requires_grad(false));
   const bool all = rows.numel() == targets.numel();
   const at::Tensor dense = logits.stride(1) == 1 ? logits.detach() : logits.detach().contiguous();
   softmax_losses(all ? dense : dense.index_select(0, rows), t, nll, false);

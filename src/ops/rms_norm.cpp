@@ -10,6 +10,7 @@
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
+#include "ops/rms_norm_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -97,6 +98,7 @@ std::pair<at::Tensor, at::Tensor> rms_norm_backward(const at::Tensor& dy_in, con
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  if (!x.is_cpu()) return reference::rms_norm(x, weight, eps);
   AutogradNode node("rms_norm", {x, weight});
   const auto [y, rstd] = rms_norm_forward(x, weight, eps);
   return node.record(y, {x, weight, rstd}, [](const BackwardPass& pass) -> Tensors {

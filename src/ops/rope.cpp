@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/rope_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -73,6 +74,7 @@ at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : 
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
   MOREX_ASSERT(x.dim() == 4 && x.size(3) % 2 == 0 && cos.size(-1) == x.size(3) && cos.sizes() == sin.sizes());
+  if (!x.is_cpu()) return reference::rope(x, cos, sin);
   AutogradNode node("rope", {x});
   const at::Tensor c = angle_table(cos, x), s = angle_table(sin, x);
   const at::Tensor y = at::empty(x.sizes(), x.options().requires_grad(false));

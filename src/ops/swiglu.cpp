@@ -9,6 +9,7 @@
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
+#include "ops/swiglu_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -82,6 +83,7 @@ at::Tensor swiglu_forward(const at::Tensor& gate, const at::Tensor& up, Activati
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, Activation activation) {
   MOREX_ASSERT(gate.dim() == 2 && gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type());
+  if (!gate.is_cpu()) return reference::swiglu(gate, up, activation);
   AutogradNode node("swiglu", {gate, up});
   const at::Tensor y = swiglu_forward(with_dense_rows(gate.detach()), with_dense_rows(up.detach()), activation);
   return node.record(y, {gate, up},

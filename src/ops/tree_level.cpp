@@ -19,6 +19,7 @@
 #include "ops/gemm.h"
 #include "ops/token_pieces.h"
 #include "ops/tree_activation.h"
+#include "ops/tree_reference.h"
 
 namespace morex::ops {
 namespace {
@@ -278,6 +279,7 @@ Tensors backward_of(const BackwardPass& pass, double scale, TreeActivation activ
 at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation activation) {
   MOREX_ASSERT(in.h.dim() == 2 && in.b.dim() == 3 && in.alpha.dim() == 3 && in.alpha.sizes() == in.ids.sizes());
   MOREX_ASSERT(in.h.size(1) == in.b.size(0) * in.b.size(2) && in.h.size(0) == in.alpha.size(0));
+  if (!in.h.is_cpu()) return reference::tree_level(in, scale, activation);
   AutogradNode node("tree_level", {in.h, in.a_bias, in.b, in.b_bias, in.below, in.w, in.w_bias, in.alpha});
   const at::Tensor h = with_dense_rows(in.h.detach()), alpha = in.alpha.detach().contiguous();
   const at::Tensor ids = in.ids.contiguous();

@@ -11,6 +11,7 @@
 #include "ops/autograd_node.h"
 #include "ops/dense_rows.h"
 #include "ops/token_pieces.h"
+#include "ops/tree_reference.h"
 
 namespace morex::ops {
 namespace {
@@ -174,6 +175,7 @@ Tensors backward(const at::Tensor& dscores_in, const TreeScoresInput& in, TreeAc
 at::Tensor tree_scores(const TreeScoresInput& in, TreeActivation activation) {
   MOREX_ASSERT(in.base.dim() == 2 && in.keys.dim() == 2 && in.keys.size(1) == in.base.size(1));
   MOREX_ASSERT(in.table.defined() == in.path.defined() && (!in.path.defined() || in.path.dim() == 2));
+  if (!in.base.is_cpu()) return reference::tree_scores(in, activation);
   AutogradNode node("tree_scores", {in.base, in.table, in.bias, in.keys, in.shift});
   const at::Tensor scores = forward(readable(in), activation);
   return node.record(

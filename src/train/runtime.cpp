@@ -2,6 +2,9 @@
 
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+
+#include <cstdlib>
 
 #include "base/system.h"
 
@@ -9,10 +12,18 @@ namespace morex::train {
 namespace {
 
 at::Device resolve_device(const std::string& name) {
-  const bool has_cuda = at::hasCUDA();
-  MOREX_CHECK(name != "cuda" || has_cuda, ErrorKind::kConfig,
-              "[recipe] device is cuda, but this build or machine has none. Hint: device: cpu.");
-  return name == "cuda" || (name == "auto" && has_cuda) ? at::Device(at::kCUDA) : at::Device(at::kCPU);
+  if (name == "cpu") return at::kCPU;
+  const std::string reason = why_no_cuda();
+  MOREX_CHECK(name != "cuda" || reason.empty(), ErrorKind::kConfig,
+              "[recipe] device must be one that can be used, got cuda: {}. Hint: device: cpu.", reason);
+  return reason.empty() ? at::kCUDA : at::kCPU;
+}
+
+// Sums by atomic additions differ from run to run; LibTorch warns of an operation that has no other form.
+void make_cuda_deterministic() {
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/true);
+  at::globalContext().setDeterministicFillUninitializedMemory(false);
 }
 
 at::ScalarType resolve_dtype(const std::string& name, at::Device device, Warnings& warnings) {
@@ -30,6 +41,12 @@ at::ScalarType resolve_dtype(const std::string& name, at::Device device, Warning
 
 }  // namespace
 
+std::string why_no_cuda() {
+  if (at::hasCUDA()) return "";
+  if (!at::CUDAHooksRegistry()->Has("CUDAHooks")) return "this build is for CPUs (docs/devices.md)";
+  return "no CUDA device is visible";
+}
+
 std::string dtype_name(at::ScalarType dtype) {
   if (dtype == at::kDouble) return "float64";
   return dtype == at::kFloat ? "float32" : "bfloat16";
@@ -42,6 +59,7 @@ Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings) {
   runtime.device = resolve_device(recipe.device);
   MOREX_CHECK(!recipe.profile || runtime.device.is_cpu(), ErrorKind::kConfig,
               "[recipe] profile measures runs on the CPU, got device {}", runtime.device.str());
+  if (runtime.device.is_cuda()) make_cuda_deterministic();
   runtime.dtype = resolve_dtype(recipe.dtype, runtime.device, warnings);
   runtime.threads = recipe.threads > 0 ? recipe.threads : available_cores();
   at::set_num_threads(static_cast<int>(runtime.threads));

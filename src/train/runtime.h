@@ -22,9 +22,12 @@ struct Runtime {
   std::string dtype_name() const;
 };
 
-// Turns `auto` into what this machine does well and sets the number of threads. bfloat16 on a processor without
-// bfloat16 products is a warning. Throws Error(kConfig) for a device that is not there, and
-// for a profile of one that is no CPU.
+// Why CUDA cannot be used, as one clause; empty where it can.
+std::string why_no_cuda();
+
+// Turns `auto` into what this machine does well (CUDA where the build has it and a device is visible), sets the number
+// of threads, and on CUDA asks LibTorch for deterministic forms. bfloat16 on a processor without bfloat16 products is a
+// warning. Throws Error(kConfig) for a device that is not there, and for a profile of one that is no CPU.
 Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings);
 
 }  // namespace morex::train

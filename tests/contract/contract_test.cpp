@@ -15,6 +15,7 @@
 #include "combinations.h"
 #include "golden/adapters/training_run.h"
 #include "golden/models/model_runs.h"
+#include "support/golden_tensors.h"
 #include "support/paths.h"
 
 namespace morex::test {
@@ -27,26 +28,26 @@ const Json kTraining = {{"lr", 1e-2}, {"betas", {0.9, 0.999}}, {"eps", 1e-8}, {"
 const Json kLosses = Json::array({{{"kind", "balance"}, {"coef", 0.1}}});
 
 at::Tensor ids() {  // [B, L]
-  return at::arange(kRows * kLength, at::kLong).mul(37).add(11).remainder(250).view({kRows, kLength});
+  return at::arange(kRows * kLength, at::kLong).mul(37).add(11).remainder(250).view({kRows, kLength}).to(test_device());
 }
 
 at::Tensor normal(const std::string& name, at::IntArrayRef shape, at::ScalarType dtype) {
   const at::Tensor values = at::ones(shape, at::kDouble);
   fill_normal({7, stream_id(name), 0}, 0, {values.data_ptr<double>(), static_cast<size_t>(values.numel())});
-  return values.to(dtype);
+  return values.to(test_device(), dtype);
 }
 
 // A base with the combination's adapter on it.
 struct Adapted {
   explicit Adapted(const Json& method, at::ScalarType dtype) : dtype(dtype) {
-    model = models::load_model(base(), {dtype, at::kCPU}, warnings);
-    set = adapters::AdapterSet::create(method, model->slots(), parameter_dtype(), at::kCPU, warnings);
+    model = models::load_model(base(), {dtype, test_device()}, warnings);
+    set = adapters::AdapterSet::create(method, model->slots(), parameter_dtype(), test_device(), warnings);
     set->initialize(3);
     set->attach();
   }
   Adapted(const fs::path& folder, at::ScalarType dtype) : dtype(dtype) {
-    model = models::load_model(base(), {dtype, at::kCPU}, warnings);
-    set = adapters::AdapterSet::load(folder, model->slots(), identity(), parameter_dtype(), at::kCPU, warnings);
+    model = models::load_model(base(), {dtype, test_device()}, warnings);
+    set = adapters::AdapterSet::load(folder, model->slots(), identity(), parameter_dtype(), test_device(), warnings);
     set->attach();
   }
   static fs::path base() { return source_dir() / "tests" / "golden" / "data" / "gguf" / "llama_untied_hf"; }
@@ -59,11 +60,11 @@ struct Adapted {
     ctx.seed = 5;
     ctx.step = step;
     ctx.total_steps = 5;
-    ctx.per_sequence["task_ids"] = at::arange(kRows, at::kLong);
-    ctx.per_sequence["sample_types"] = at::arange(kRows, at::kLong);
+    for (const char* name : {"task_ids", "sample_types"})
+      ctx.per_sequence[name] = at::arange(kRows, at::kLong).to(test_device());
     for (const int64_t count : set->sequence_needs().clusters)
       ctx.per_sequence["cluster_scores." + std::to_string(count)] =
-          at::linspace(0.1, 0.9, kRows * count, parameter_dtype()).view({kRows, count});
+          at::linspace(0.1, 0.9, kRows * count, parameter_dtype()).view({kRows, count}).to(test_device());
     return ctx;
   }
   LossParts loss(int64_t step) const { return losses(*model, *set, ids(), ids(), context(step)); }
@@ -300,12 +301,12 @@ TEST(ContractSuite, Holds_sixty_combinations_or_more) { EXPECT_GE(combinations(t
 
 TEST(ContractSuite, Refuses_what_does_not_fit_with_the_reason) {
   Warnings warnings(false, false);
-  const auto model = models::load_model(Adapted::base(), {at::kFloat, at::kCPU}, warnings);
+  const auto model = models::load_model(Adapted::base(), {at::kFloat, test_device()}, warnings);
   const std::vector<Combination> misfits = combinations(false);
   ASSERT_FALSE(misfits.empty());
   for (const Combination& item : misfits) {
     try {
-      adapters::AdapterSet::create(item.method, model->slots(), at::kFloat, at::kCPU, warnings);
+      adapters::AdapterSet::create(item.method, model->slots(), at::kFloat, test_device(), warnings);
       ADD_FAILURE() << item.name << " was accepted";
     } catch (const Error& error) {
       EXPECT_EQ(error.kind(), ErrorKind::kConfig) << item.name;

@@ -1,5 +1,6 @@
 #include "support/golden_tensors.h"
 
+#include <ATen/Context.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/where.h>
@@ -13,6 +14,7 @@
 
 #include "io/safetensors.h"
 #include "nn/tensor_file.h"
+#include "support/far_device.h"
 
 namespace morex::test {
 
@@ -42,8 +44,13 @@ std::string index_text(int64_t flat, at::IntArrayRef shape) {
 }  // namespace
 
 at::Device test_device() {
-  const char* name = std::getenv("MOREX_DEVICE");
-  return name != nullptr && std::string_view(name) == "cuda" ? at::Device(at::kCUDA) : at::Device(at::kCPU);
+  const char* value = std::getenv("MOREX_DEVICE");
+  const std::string_view name = value == nullptr ? "" : value;
+  if (name.empty() || name == "cpu") return at::kCPU;
+  if (name == "far") return far_device();
+  if (name == "cuda" && at::hasCUDA()) return at::kCUDA;
+  throw std::runtime_error("MOREX_DEVICE must be cpu, far, or cuda where this build and machine have a GPU, got '" +
+                           std::string(name) + "'");
 }
 
 GoldenTensors::GoldenTensors(const std::filesystem::path& path) {

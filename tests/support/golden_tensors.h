@@ -10,7 +10,8 @@
 
 namespace morex::test {
 
-// MOREX_DEVICE: "cpu" (default) or "cuda".
+// MOREX_DEVICE: "cpu" (default), "cuda", or "far" (far_device.h). Throws std::runtime_error for others, and for "cuda"
+// where there is none.
 at::Device test_device();
 
 // All tensors of one file, copied to the CPU in their stored type.

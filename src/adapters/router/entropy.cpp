@@ -4,7 +4,6 @@
 // crosses top_p is left out.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cumsum.h>
 #include <ATen/ops/gt.h>
 #include <ATen/ops/le.h>
 #include <ATen/ops/zeros_like.h>
@@ -33,7 +32,7 @@ class EntropyExperts : public FlatChoice {
     Chosen chosen;
     chosen.entropy = normalised_entropy(input.pi, options_.form);  // [n]
     const ops::TopK sorted = ops::top_k(input.pi.detach(), input.pi.size(1));
-    at::Tensor kept = at::le(at::cumsum(sorted.values, 1), options_.top_p);
+    at::Tensor kept = at::le(running_sums(sorted.values), options_.top_p);
     kept.narrow(1, 0, options_.keep).fill_(true);
     if (options_.threshold < 1.0 && options_.form.index > 0.0)
       kept = kept.logical_or(at::gt(chosen.entropy.detach(), options_.threshold).unsqueeze(1));

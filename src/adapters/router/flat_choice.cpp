@@ -2,9 +2,13 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/bincount.h>
+#include <ATen/ops/cumsum.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/logsumexp.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/zeros.h>
 
@@ -52,9 +56,19 @@ JsonReader read_flat_options(const Json& options, const std::vector<std::string>
 }
 
 at::Tensor count_chosen(const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& like) {
+  if (!ids.is_cpu()) {
+    const at::Tensor hits = ids.unsqueeze(2).eq(at::arange(like.size(1), ids.options())).to(like.scalar_type());
+    return (mask.defined() ? hits * mask.detach().view({-1, 1, 1}) : hits)
+        .sum(at::IntArrayRef{0, 1});  // from [n, k, E]
+  }
   std::optional<at::Tensor> each;
   if (mask.defined()) each = mask.detach().unsqueeze(1).expand(ids.sizes()).flatten();
   return at::bincount(ids.flatten(), each, like.size(1)).to(like.scalar_type());
+}
+
+at::Tensor running_sums(const at::Tensor& values) {
+  if (values.is_cpu()) return at::cumsum(values, 1);
+  return at::matmul(values, at::ones({values.size(1), values.size(1)}, values.options()).triu());
 }
 
 at::Tensor dense_weights(const Chosen& chosen, int64_t experts) {

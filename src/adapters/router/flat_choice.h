@@ -63,6 +63,8 @@ JsonReader read_flat_options(const Json& options, const std::vector<std::string>
 
 // How many of ids [n, k] name each expert, [E] in the dtype of like [n, E]; with a mask [n], 1 for rows that count.
 at::Tensor count_chosen(const at::Tensor& ids, const at::Tensor& mask, const at::Tensor& like);
+// Sums of values [n, E] up to and including each column, in an order that does not change from run to run.
+at::Tensor running_sums(const at::Tensor& values);
 
 // [n, E] weights over all experts, zero where not chosen.
 at::Tensor dense_weights(const Chosen& chosen, int64_t experts);

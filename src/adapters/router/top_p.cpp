@@ -3,7 +3,6 @@
 // selection and gates; losses read them undivided.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cumsum.h>
 #include <ATen/ops/le.h>
 #include <ATen/ops/roll.h>
 #include <ATen/ops/zeros_like.h>
@@ -26,7 +25,7 @@ class TopPExperts : public FlatChoice {
     const at::Tensor weights = temperature_ > 0.0 ? input.pi / temperature_ : input.pi;  // [n, E]
     const ops::TopK sorted = ops::top_k(weights.detach(), weights.size(1));
     // The mass of the experts before decides; the first is always kept.
-    at::Tensor kept = at::roll(at::le(at::cumsum(sorted.values, 1), top_p_), 1, 1);
+    at::Tensor kept = at::roll(at::le(running_sums(sorted.values), top_p_), 1, 1);
     kept.select(1, 0).fill_(true);
     Chosen chosen;
     chosen.selected = at::zeros_like(sorted.values).scatter(1, sorted.ids, kept.to(weights.scalar_type()));

@@ -61,7 +61,7 @@ class Comparison {
   }
   void check_ids(const std::string& name, const at::Tensor& actual) {
     ASSERT_TRUE(actual.defined()) << name;
-    EXPECT_TRUE(at::equal(actual, golden_.get(name))) << name;
+    EXPECT_TRUE(at::equal(actual.cpu(), golden_.get(name))) << name;
     done_.insert(name);
   }
   // Every number of the run must have been compared.
@@ -156,7 +156,7 @@ TEST_P(MethodLayer, Matches_the_reference) {
   if (layer.gather) (*recipe)["experts"]["execution"] = "gather";
   const GoldenTensors golden(folder / (layer.name + ".safetensors"));
   const auto of_run = [&](const std::string& name) {
-    return golden.has(name) ? golden.get(name).to(layer.dtype) : at::Tensor();
+    return golden.has(name) ? golden.get(name).to(test_device(), layer.dtype) : at::Tensor();
   };
 
   const bool block = golden.has("base.gate_proj");
@@ -181,11 +181,12 @@ TEST_P(MethodLayer, Matches_the_reference) {
   ctx.length = given.size(given.dim() - 2);
   ctx.batch = given.dim() == 3 ? given.size(0) : 1;
   ctx.phase = info.value("training", false) ? nn::Phase::kTrain : nn::Phase::kPrefill;
-  if (golden.has("mask")) ctx.token_mask = golden.get("mask").reshape({ctx.batch, ctx.length}).to(at::kBool);
+  if (golden.has("mask"))
+    ctx.token_mask = golden.get("mask").reshape({ctx.batch, ctx.length}).to(test_device(), at::kBool);
   for (const std::string& name : golden.names_with_prefix("noise."))
     ctx.given_noise[site.module + "." + name.substr(6)] = golden.get(name);
   for (const char* name : {"task_ids", "sample_types"})
-    if (golden.has(name)) ctx.per_sequence[name] = golden.get(name);
+    if (golden.has(name)) ctx.per_sequence[name] = golden.get(name).to(test_device());
   if (golden.has("scores")) ctx.per_sequence["cluster_scores"] = of_run("scores");
   if (golden.has("centroids"))
     ctx.per_sequence["cluster_scores"] = at::mm(of_run("embeddings"), of_run("centroids").t());

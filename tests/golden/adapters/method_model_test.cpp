@@ -70,8 +70,8 @@ TEST_P(MethodModel, Matches_the_reference_over_twenty_steps) {
     (*recipe)["loraplus_lr_ratio"] = config_["training"]["loraplus_lr_ratio"];
 
   Warnings warnings(false, false);
-  const auto model = models::load_model(golden_dir() / "methods" / "base", {param.dtype, at::kCPU}, warnings);
-  const auto set = adapters::AdapterSet::create(*recipe, model->slots(), param.dtype, at::kCPU, warnings);
+  const auto model = models::load_model(golden_dir() / "methods" / "base", {param.dtype, test_device()}, warnings);
+  const auto set = adapters::AdapterSet::create(*recipe, model->slots(), param.dtype, test_device(), warnings);
   nn::ParameterStore& store = set->parameters();
   const GoldenTensors& golden = files.golden;
   ASSERT_EQ(files.initial.names().size(), store.views().size());

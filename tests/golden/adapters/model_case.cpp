@@ -19,7 +19,7 @@ ModelCaseFiles::ModelCaseFiles(const std::string& name)
 
 at::Tensor ModelCaseFiles::batch(const char* name, int64_t step) const {
   const at::Tensor all = batches.get(name);
-  return all[step % all.size(0)];
+  return all[step % all.size(0)].to(test_device());
 }
 
 nn::BatchContext ModelCaseFiles::context(int64_t step, at::ScalarType dtype) const {
@@ -34,7 +34,7 @@ nn::BatchContext ModelCaseFiles::context(int64_t step, at::ScalarType dtype) con
     ctx.given_noise[name.substr(6)] = extra->get(name)[step];
   if (extra->has("centroids"))
     ctx.per_sequence["cluster_scores"] =
-        at::mm(batch("embeddings", step).to(dtype), extra->get("centroids").to(dtype).t());
+        at::mm(batch("embeddings", step).to(dtype), extra->get("centroids").to(test_device(), dtype).t());
   return ctx;
 }
 

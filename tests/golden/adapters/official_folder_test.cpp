@@ -94,10 +94,10 @@ TEST_P(OfficialFolderGolden, Gives_the_references_logits) {
   const ModelCaseFiles files(GetParam());
   const fs::path folder = scratch_dir("official_folder_golden");
   Warnings warnings(false, false);
-  const auto model = models::load_model(golden_dir() / "methods" / "base", {at::kDouble, at::kCPU}, warnings);
+  const auto model = models::load_model(golden_dir() / "methods" / "base", {at::kDouble, test_device()}, warnings);
   write_folder(folder, files, model->config().num_hidden_layers);
-  const auto set =
-      adapters::AdapterSet::load(folder, model->slots(), {"base", model->digest()}, at::kDouble, at::kCPU, warnings);
+  const auto set = adapters::AdapterSet::load(folder, model->slots(), {"base", model->digest()}, at::kDouble,
+                                              test_device(), warnings);
   EXPECT_EQ(set->parameters().parameter_count(), files.config.at("trainable_parameters").get<int64_t>());
   set->attach();
   const at::NoGradGuard guard;

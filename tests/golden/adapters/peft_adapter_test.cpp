@@ -43,10 +43,10 @@ class PeftAdapter : public testing::TestWithParam<PeftCase> {
   bool load() {
     if (!supported_family(base_folder())) return false;
     set_.reset();
-    model_ = models::load_model(base_folder(), {GetParam().dtype, at::kCPU}, warnings_);
+    model_ = models::load_model(base_folder(), {GetParam().dtype, test_device()}, warnings_);
     try {
       set_ = adapters::AdapterSet::load(folder(), model_->slots(), {GetParam().base, model_->digest()},
-                                        GetParam().dtype, at::kCPU, warnings_);
+                                        GetParam().dtype, test_device(), warnings_);
     } catch (const Error& error) {
       const std::string reason = error.what();
       const bool unsupported = reason.find("not supported") != std::string::npos ||
@@ -81,7 +81,9 @@ void PeftAdapter::check_training(const GoldenTensors& batches) {
   nn::ParameterStore& store = set_->parameters();
   AdamW optimiser(store, training);
   const auto loss_on = [&](int64_t step) {
-    const auto batch = [&](const char* name) { return batches.get(std::string("train.") + name)[step]; };
+    const auto batch = [&](const char* name) {
+      return batches.get(std::string("train.") + name)[step].to(test_device());
+    };
     const nn::BatchContext ctx = context_for(batch("input_ids"), batch("attention_mask"), batch("position_ids"));
     return losses(*model_, *set_, batch("input_ids"), batch("labels"), ctx).cross_entropy;
   };
@@ -109,7 +111,7 @@ TEST_P(PeftAdapter, Matches_PEFT) {
   if (!load()) GTEST_SKIP() << "SKIPPED unsupported: models/" << GetParam().base << "/adapters/" << GetParam().name;
   const GoldenTensors inputs(base_folder() / "golden.safetensors"), golden(folder() / "golden.safetensors");
   const Json tolerance = info_.at("tolerance");
-  const at::Tensor ids = inputs.get("input_ids"), mask = inputs.get("attention_mask");
+  const at::Tensor ids = inputs.get("input_ids").to(test_device()), mask = inputs.get("attention_mask");
   const nn::BatchContext ctx = context_for(ids, mask, inputs.get("position_ids"));
 
   const double logits_error = tolerance.at("logits_fp32_vs_fp64_max_abs");

@@ -44,7 +44,7 @@ TEST_P(PissaLayer, Matches_the_reference) {
         dtype == at::kDouble ? 1e-11 * (1.0 + largest) : 10.0 * errors.value(name, 0.0) + 3e-6 * std::max(1.0, largest);
     EXPECT_TRUE(near(actual, expected, bound)) << name;
   };
-  const auto of_run = [&](const std::string& name) { return golden.get(name).to(dtype); };
+  const auto of_run = [&](const std::string& name) { return golden.get(name).to(test_device(), dtype); };
   const auto recipe = [](Json config, const char* method) {
     config["method"] = method;
     return config;

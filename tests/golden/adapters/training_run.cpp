@@ -12,7 +12,7 @@ LossParts losses(const models::CausalLm& model, const adapters::AdapterSet& set,
   nn::RoutingReport report;
   const at::Tensor h = model.hidden(ids, ctx, report).reshape({ids.size(0), ids.size(1), -1});
   const int64_t length = ids.size(1) - 1;
-  const at::Tensor targets = labels.narrow(1, 1, length).reshape({-1});
+  const at::Tensor targets = labels.to(ids.device()).narrow(1, 1, length).reshape({-1});
   const at::Tensor sum = model.loss_sum(h.narrow(1, 0, length).reshape({targets.size(0), -1}), targets, ctx, report);
   return {sum / targets.ne(-100).sum().item<int64_t>(), set.auxiliary_loss(report)};
 }

@@ -10,6 +10,7 @@
 #include "ops/attention_reference.h"
 #include "ops/flat_adamw.h"
 #include "support/golden_tensors.h"
+#include "unit/ops/attention_kind.h"
 #include "unit/ops/compare.h"
 
 namespace morex::test {
@@ -73,7 +74,9 @@ TEST(AttentionProperty, EqualsReferenceForRandomMasksAndSegments) {
     if (*rc::gen::arbitrary<bool>()) kind.key_mask = uniform(seed + 1) > -0.5;
     if (*rc::gen::arbitrary<bool>()) kind.segments = (uniform(seed + 2) > 1.5).to(at::kLong).cumsum(1);
     const at::ScalarType dtype = *rc::gen::element(at::kDouble, at::kFloat, at::kBFloat16);
-    const OpFunction op = [&](const auto& in) { return ops::attention(in[0], in[1], in[2], 0.5, kind); };
+    const OpFunction op = [&](const auto& in) {
+      return ops::attention(in[0], in[1], in[2], 0.5, on(kind, in[0].device()));
+    };
     const OpFunction reference = [&](const auto& in) {
       return ops::reference::attention(in[0], in[1], in[2], 0.5, kind);
     };

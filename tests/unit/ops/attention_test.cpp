@@ -11,6 +11,7 @@
 
 #include "ops/attention_reference.h"
 #include "support/golden_tensors.h"
+#include "unit/ops/attention_kind.h"
 #include "unit/ops/compare.h"
 
 namespace morex::test {
@@ -22,7 +23,9 @@ struct Shape {
 
 void compare(const Shape& s, const ops::AttentionKind& kind, at::ScalarType dtype, Layout layout) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(s.width));
-  const OpFunction op = [&](const auto& in) { return ops::attention(in[0], in[1], in[2], scale, kind); };
+  const OpFunction op = [&](const auto& in) {
+    return ops::attention(in[0], in[1], in[2], scale, on(kind, in[0].device()));
+  };
   const OpFunction reference = [&](const auto& in) {
     return ops::reference::attention(in[0], in[1], in[2], scale, kind);
   };
@@ -114,7 +117,7 @@ TEST(Attention, OutputIsLaidOutForTheProjectionThatFollows) {
 TEST(Attention, GradientsMatchCentralDifferences) {
   ops::AttentionKind kind;
   kind.key_mask = at::arange(5).ge(1).unsqueeze(0);
-  check_gradients([&](const auto& in) { return ops::attention(in[0], in[1], in[2], 0.7, kind); },
+  check_gradients([&](const auto& in) { return ops::attention(in[0], in[1], in[2], 0.7, on(kind, in[0].device())); },
                   {random_tensor({1, 4, 3, 2}, 1), random_tensor({1, 2, 5, 2}, 2), random_tensor({1, 2, 5, 2}, 3)});
 }
 

@@ -178,8 +178,9 @@ TEST(Rope, GradientIsLaidOutAsTheProjection) {
 
 TEST(Rope, GradientsMatchCentralDifferences) {
   const at::Tensor angle = angles({3, 4}, 2);  // halves unequal: the transposed rotation, not only the inverse one
-  check_gradients([&](const auto& in) { return ops::rope(in[0], angle.cos(), angle.sin()); },
-                  {random_tensor({2, 2, 3, 4}, 1)});
+  check_gradients(
+      [&](const auto& in) { return ops::rope(in[0], angle.cos().to(in[0].device()), angle.sin().to(in[0].device())); },
+      {random_tensor({2, 2, 3, 4}, 1)});
 }
 
 TEST(Swiglu, MatchesReference) {

@@ -22,4 +22,9 @@ inline ops::ExpertRows rows_of(int64_t tokens, const std::vector<int64_t>& count
   return {at::tensor(all, at::kLong), counts};
 }
 
+// The same on another device.
+inline ops::ExpertRows on(const ops::ExpertRows& rows, at::Device device) {
+  return {rows.tokens.to(device), rows.counts};
+}
+
 }  // namespace morex::test

@@ -70,7 +70,8 @@ void compare_with_reference(const OpFunction& op, const OpFunction& reference, c
   std::vector<bool> wants;
   for (const OpInput& input : inputs) {
     const at::Tensor typed = input.follows_dtype ? input.values.to(dtype) : input.values;
-    given.push_back(input.follows_layout ? laid_out(typed, layout) : typed.contiguous());
+    const at::Tensor there = typed.to(test_device());
+    given.push_back(input.follows_layout ? laid_out(there, layout) : there.contiguous());
     exact.push_back(typed.is_floating_point() ? typed.to(at::kDouble) : typed);
     wants.push_back(input.requires_grad);
   }
@@ -81,7 +82,7 @@ void compare_with_reference(const OpFunction& op, const OpFunction& reference, c
   }
   // The gradient that comes in is rounded too, and strided where it can be.
   const at::Tensor grad = random_tensor(probe.sizes(), 99).to(dtype);
-  const Run got = run(op, given, wants, laid_out(grad, layout));
+  const Run got = run(op, given, wants, laid_out(grad.to(test_device()), layout));
   const Run want = run(reference, exact, wants, grad.to(at::kDouble));
   const double relative = tolerance_of(dtype) * slack;
   expect_close(got.output, want.output, relative, "output");
@@ -94,9 +95,11 @@ void compare_with_reference(const OpFunction& op, const OpFunction& reference, c
   }
 }
 
-void check_gradients(const OpFunction& op, const std::vector<at::Tensor>& inputs, double tolerance) {
+void check_gradients(const OpFunction& op, const std::vector<at::Tensor>& host_inputs, double tolerance) {
   constexpr double kStep = 1e-5;
-  const at::Tensor weight = random_tensor(op(inputs).sizes(), 77);
+  std::vector<at::Tensor> inputs;
+  for (const at::Tensor& input : host_inputs) inputs.push_back(input.to(test_device()));
+  const at::Tensor weight = random_tensor(op(inputs).sizes(), 77).to(test_device());
   const Run analytic = run(op, inputs, std::vector<bool>(inputs.size(), true), weight);
   const at::NoGradGuard no_grad;
   for (size_t i = 0; i < inputs.size(); ++i) {

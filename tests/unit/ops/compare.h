@@ -24,13 +24,14 @@ at::Tensor random_tensor(at::IntArrayRef shape, uint64_t seed, double scale = 1.
 // The same values with other strides.
 at::Tensor laid_out(const at::Tensor& t, Layout layout);
 
-// `op` runs in `dtype` and the given layout, `reference` in float64 on the same rounded numbers. Relative to each
+// `op` runs on test_device() in `dtype` and the given layout, `reference` in float64 on the CPU on the same rounded
+// numbers. Relative to each
 // tensor's largest magnitude (at least 1: the inputs are of that size) the difference must stay below the tolerance of
 // the dtype times `slack`.
 void compare_with_reference(const OpFunction& op, const OpFunction& reference, const std::vector<OpInput>& inputs,
                             at::ScalarType dtype, Layout layout, double slack = 1.0);
 
-// Central differences of sum(op · random) in float64 against the op's gradients.
+// Central differences of sum(op · random) in float64 on test_device() against the op's gradients.
 void check_gradients(const OpFunction& op, const std::vector<at::Tensor>& inputs, double tolerance = 1e-7);
 
 std::string case_name(at::ScalarType dtype, Layout layout);

@@ -39,7 +39,9 @@ TEST(ExpertSwiglu, MatchesReference) {
     const ops::ExpertRows rows = rows_of(tokens, counts);
     for (const ops::Activation activation : {ops::Activation::kSilu, ops::Activation::kGeluTanh}) {
       const ops::ExpertSwigluOptions options{0.5, activation, 0.0, {}};
-      const OpFunction op = [&](const auto& in) { return joined(ops::expert_swiglu(named(in), rows, options)); };
+      const OpFunction op = [&](const auto& in) {
+        return joined(ops::expert_swiglu(named(in), on(rows, in[0].device()), options));
+      };
       const OpFunction reference = [&](const auto& in) {
         return joined(ops::reference::expert_swiglu(named(in), rows, options));
       };
@@ -51,12 +53,26 @@ TEST(ExpertSwiglu, MatchesReference) {
   }
 }
 
+TEST(ExpertSwiglu, DropoutMatchesReference) {
+  const ops::ExpertRows rows = rows_of(300, {300, 7, 0, 129});
+  const ops::ExpertSwigluOptions options{0.5, ops::Activation::kSilu, 0.4, {1, 2, 3}};
+  const OpFunction op = [&](const auto& in) {
+    return joined(ops::expert_swiglu(named(in), on(rows, in[0].device()), options));
+  };
+  const OpFunction reference = [&](const auto& in) {
+    return joined(ops::reference::expert_swiglu(named(in), rows, options));
+  };
+  for (const at::ScalarType dtype : all_dtypes())
+    compare_with_reference(op, reference, inputs_for(300, rows), dtype, Layout::kContiguous, 4.0);
+}
+
 TEST(ExpertSwiglu, GradientsMatchCentralDifferencesUnderDropout) {
   const ops::ExpertRows rows = rows_of(5, {3, 5});
   const ops::ExpertSwigluOptions options{2.0, ops::Activation::kSilu, 0.4, {1, 2, 3}};
   std::vector<at::Tensor> inputs;
   for (const OpInput& input : inputs_for(5, rows)) inputs.push_back(input.values);
-  check_gradients([&](const auto& in) { return joined(ops::expert_swiglu(named(in), rows, options)); }, inputs);
+  check_gradients(
+      [&](const auto& in) { return joined(ops::expert_swiglu(named(in), on(rows, in[0].device()), options)); }, inputs);
 }
 
 TEST(ExpertSwiglu, TheGatedSumGoesThroughOneDownProjection) {

@@ -18,14 +18,16 @@
 namespace morex::test {
 namespace {
 
+at::TensorOptions there(at::ScalarType dtype) { return at::TensorOptions(dtype).device(test_device()); }
+
 TEST(FlatAdamW, FollowsTorchOverManySteps) {
   for (const at::ScalarType dtype : {at::kFloat, at::kDouble}) {
     const int64_t n = 40000;
-    const at::Tensor p = random_tensor({n}, 1).to(dtype), m = at::zeros_like(p), v = at::zeros_like(p);
+    const at::Tensor p = random_tensor({n}, 1).to(there(dtype)), m = at::zeros_like(p), v = at::zeros_like(p);
     const at::Tensor rp = p.clone(), rm = m.clone(), rv = v.clone();
     const ops::AdamWOptions options{3e-3, 0.9, 0.95, 1e-8, 0.1};
     for (int64_t step = 0; step < 20; ++step) {
-      const at::Tensor g = random_tensor({n}, 100 + static_cast<uint64_t>(step)).to(dtype);
+      const at::Tensor g = random_tensor({n}, 100 + static_cast<uint64_t>(step)).to(there(dtype));
       ops::flat_adamw(p, g, m, v, {{0, n}}, options, step);
       ops::reference::adamw(rp, g, rm, rv, options, step + 1);
     }
@@ -37,8 +39,8 @@ TEST(FlatAdamW, FollowsTorchOverManySteps) {
 }
 
 TEST(FlatAdamW, SegmentsCarryTheirOwnSettings) {
-  const at::Tensor p = at::ones({48}, at::kDouble), g = at::ones({48}, at::kDouble);
-  const at::Tensor m = at::zeros({48}, at::kDouble), v = at::zeros({48}, at::kDouble);
+  const at::Tensor p = at::ones({48}, there(at::kDouble)), g = at::ones({48}, there(at::kDouble));
+  const at::Tensor m = at::zeros({48}, there(at::kDouble)), v = at::zeros_like(m);
   const ops::AdamWOptions options{0.1, 0.9, 0.999, 0.0, 0.5};
   const std::vector<ops::AdamWSegment> segments = {{0, 8}, {8, 8, 2.0, false}, {16, 8, 1.0, false, 0, 1}};
   ops::flat_adamw(p, g, m, v, segments, options, 0);
@@ -52,12 +54,12 @@ TEST(FlatAdamW, SegmentsCarryTheirOwnSettings) {
 }
 
 TEST(FlatAdamW, A_frozen_segment_goes_on_as_if_the_steps_had_not_been) {
-  const at::Tensor p = at::ones({8}, at::kDouble), m = at::zeros({8}, at::kDouble), v = at::zeros({8}, at::kDouble);
+  const at::Tensor p = at::ones({8}, there(at::kDouble)), m = at::zeros_like(p), v = at::zeros_like(p);
   const at::Tensor p2 = p.clone(), m2 = m.clone(), v2 = v.clone();
   const ops::AdamWOptions options{0.1, 0.9, 0.999, 1e-8, 0.5};
   int64_t own = 0;
   for (int64_t step = 0; step < 6; ++step) {
-    const at::Tensor g = random_tensor({8}, static_cast<uint64_t>(step) + 1), before = p.clone();
+    const at::Tensor g = random_tensor({8}, static_cast<uint64_t>(step) + 1).to(test_device()), before = p.clone();
     ops::flat_adamw(p, g, m, v, {{0, 8, 1.0, true, 2, 4}}, options, step);
     if (step == 2 || step == 3) {
       EXPECT_TRUE(same_bits(p, before));
@@ -92,7 +94,7 @@ TEST(FlatAdamW, ResultsDoNotDependOnThreads) {
 
 TEST(GradNorm, MatchesFloat64AndClipsAsTorchDoes) {
   for (const int64_t n : {0, 1, 16384, 70001}) {
-    const at::Tensor g = random_tensor({n}, 3).to(at::kFloat), before = g.clone();
+    const at::Tensor g = random_tensor({n}, 3).to(there(at::kFloat)), before = g.clone();
     const double exact = g.to(at::kDouble).norm().item<double>();
     EXPECT_NEAR(ops::grad_norm(g), exact, 1e-12 * (1.0 + exact));
     EXPECT_EQ(ops::clip_grad_norm(g, 1e9), ops::grad_norm(before));
@@ -109,9 +111,9 @@ TEST(HasNonFinite, FindsOneBadElementAnywhere) {
   const double bad[] = {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
                         -std::numeric_limits<double>::infinity()};
   for (const at::ScalarType dtype : all_dtypes()) {
-    const at::Tensor clean = at::full({40001}, 1e30, dtype);
+    const at::Tensor clean = at::full({40001}, 1e30, there(dtype));
     EXPECT_FALSE(ops::has_non_finite(clean));
-    EXPECT_FALSE(ops::has_non_finite(at::empty({0}, dtype)));
+    EXPECT_FALSE(ops::has_non_finite(at::empty({0}, there(dtype))));
     for (const double value : bad) {
       for (const int64_t at_index : {0, 16384, 40000}) {
         at::Tensor t = clean.clone();

@@ -30,7 +30,7 @@ TEST(LinearCrossEntropy, MatchesReference) {
       for (const int64_t rows : {0, 1, 7, 64, 257}) {
         const at::Tensor targets = targets_for(rows, kClasses, ignored);
         const OpFunction op = [&](const auto& in) {
-          return ops::linear_cross_entropy(in[0], in[1], targets, transposed);
+          return ops::linear_cross_entropy(in[0], in[1], targets.to(in[0].device()), transposed);
         };
         const OpFunction reference = [&](const auto& in) {
           return ops::reference::linear_cross_entropy(in[0], in[1], targets, transposed);
@@ -54,7 +54,9 @@ TEST(LinearCrossEntropy, MatchesReference) {
 TEST(LinearCrossEntropy, ManyChunksMatchReference) {
   // [300, 60000] logits take two chunks.
   const at::Tensor targets = targets_for(300, 60000, false);
-  const OpFunction op = [&](const auto& in) { return ops::linear_cross_entropy(in[0], in[1], targets); };
+  const OpFunction op = [&](const auto& in) {
+    return ops::linear_cross_entropy(in[0], in[1], targets.to(in[0].device()));
+  };
   const OpFunction reference = [&](const auto& in) {
     return ops::reference::linear_cross_entropy(in[0], in[1], targets);
   };
@@ -64,7 +66,9 @@ TEST(LinearCrossEntropy, ManyChunksMatchReference) {
 
 TEST(LinearCrossEntropy, Float32LeafUnderBfloat16ActivationsGetsFloat32Gradient) {
   const at::Tensor targets = targets_for(40, 50, true);
-  const OpFunction op = [&](const auto& in) { return ops::linear_cross_entropy(in[0], in[1], targets); };
+  const OpFunction op = [&](const auto& in) {
+    return ops::linear_cross_entropy(in[0], in[1], targets.to(in[0].device()));
+  };
   const OpFunction reference = [&](const auto& in) {
     return ops::reference::linear_cross_entropy(in[0], in[1], targets);
   };
@@ -78,7 +82,7 @@ TEST(LinearCrossEntropy, FromLogitsMatchesReferenceAndLeavesThemAlone) {
     for (const Layout layout : all_layouts()) {
       for (const bool ignored : {false, true}) {
         const at::Tensor targets = targets_for(64, 90, ignored);
-        const OpFunction op = [&](const auto& in) { return ops::cross_entropy_sum(in[0], targets); };
+        const OpFunction op = [&](const auto& in) { return ops::cross_entropy_sum(in[0], targets.to(in[0].device())); };
         const OpFunction reference = [&](const auto& in) { return ops::reference::cross_entropy_sum(in[0], targets); };
         compare_with_reference(op, reference, {{random_tensor({64, 90}, 1, 3.0)}}, dtype, layout);
       }
@@ -99,9 +103,10 @@ TEST(LinearCrossEntropy, LargeLogitsStayFinite) {
 
 TEST(LinearCrossEntropy, GradientsMatchCentralDifferences) {
   const at::Tensor targets = class_ids({2, ops::kIgnoredTarget, 0});
-  check_gradients([&](const auto& in) { return ops::linear_cross_entropy(in[0], in[1], targets); },
+  check_gradients([&](const auto& in) { return ops::linear_cross_entropy(in[0], in[1], targets.to(in[0].device())); },
                   {random_tensor({3, 4}, 1), random_tensor({5, 4}, 2)});
-  check_gradients([&](const auto& in) { return ops::cross_entropy_sum(in[0], targets); }, {random_tensor({3, 5}, 1)});
+  check_gradients([&](const auto& in) { return ops::cross_entropy_sum(in[0], targets.to(in[0].device())); },
+                  {random_tensor({3, 5}, 1)});
 }
 
 TEST(LinearCrossEntropy, TargetOutsideTheClassesIsAnError) {

@@ -40,7 +40,7 @@ std::vector<OpInput> inputs_of(const Shape& s) {
 }
 
 ops::TreeLevelInput named(const std::vector<at::Tensor>& in, const at::Tensor& ids) {
-  ops::TreeLevelInput input{in[0], in[1], in[2], in[3], {}, {}, {}, in[4], ids};
+  ops::TreeLevelInput input{in[0], in[1], in[2], in[3], {}, {}, {}, in[4], ids.to(in[0].device())};
   if (in.size() > 5) input.below = in[5], input.w = in[6], input.w_bias = in[7];
   return input;
 }
@@ -104,7 +104,7 @@ std::vector<OpInput> inputs_of(const ScoresShape& s) {
 
 ops::TreeScoresInput scores_of(const std::vector<at::Tensor>& in, const at::Tensor& path) {
   ops::TreeScoresInput input{in[0], {}, {}, in[1], in[2], in[3]};
-  if (in.size() > 4) input.table = in[4], input.path = path;
+  if (in.size() > 4) input.table = in[4], input.path = path.to(in[0].device());
   return input;
 }
 
