@@ -63,6 +63,12 @@ class CausalLm {
 
   nn::KvCache make_cache(int64_t batch, int64_t capacity) const;
 
+  // Activation checkpointing: the first `count` decoder layers keep nothing for the backward pass but their input and
+  // run again in it, with gradients equal to the bit. Parameters get theirs in .grad only. Without a graph, with a
+  // cache and where a report keeps details nothing changes.
+  void set_recomputed_layers(int64_t count) { recomputed_layers_ = count; }
+  int64_t recomputed_layers() const { return recomputed_layers_; }
+
   // Set where an adapter must know more of a sequence than its ids; not owned, null: nothing is. Whoever makes a
   // context for whole sequences asks wants_prompts() and hands their prompts to read_prompts(), once a sequence.
   void set_prompt_reader(const nn::PromptReader* reader) { prompt_reader_ = reader; }
@@ -83,6 +89,7 @@ class CausalLm {
   std::vector<NamedWeight> weights_;
   std::string digest_;
   const nn::PromptReader* prompt_reader_ = nullptr;
+  int64_t recomputed_layers_ = 0;
 };
 
 // A Hugging Face folder or a .gguf file, with every check (names, shapes, types, finite numbers). Throws Error(kFormat)

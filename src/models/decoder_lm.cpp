@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "ops/grid_rows.h"
 #include "ops/linear_cross_entropy.h"
+#include "ops/recompute.h"
 #include "ops/rope.h"
 #include "ops/time_recorder.h"
 
@@ -160,6 +161,31 @@ at::Tensor DecoderLm::attend(const Call& call, int64_t layer, const at::Tensor& 
   const at::Tensor out = ops::attention(queries, keys, values, scale, call.attention);  // [B, H, L, K]
   const at::Tensor rows = out.transpose(1, 2).reshape({grid, -1});                      // [B·L, H·K]
   return call.places.defined() ? ops::from_grid(rows, call.places) : rows;
+}
+
+ops::StreamAndNorm DecoderLm::recomputed(ops::StreamAndNorm x, nn::RoutingReport& report, const LayerFunction& layer) {
+  // The sums that losses are formed from leave the layer beside its output: their gradients must come back into it.
+  const auto run = [](const LayerFunction& layer, const ops::Tensors& inputs, nn::RoutingReport& report) {
+    const ops::StreamAndNorm y = layer({inputs[0], inputs[1]}, report);
+    ops::Tensors outputs{y.stream, y.normed};
+    for (const nn::GateReport& gate : report.gates)
+      for (const auto& [name, sum] : gate.sums) outputs.push_back(sum);
+    return outputs;
+  };
+  nn::RoutingReport own;
+  own.tally = report.tally;
+  ops::Tensors outputs = ops::recompute(
+      {std::move(x.stream), std::move(x.normed)}, [&](const ops::Tensors& inputs) { return run(layer, inputs, own); },
+      [run, layer](const ops::Tensors& inputs) {
+        nn::RoutingReport again;  // without a tally: every token is counted once
+        return run(layer, inputs, again);
+      });
+  size_t next = 2;
+  for (nn::GateReport& gate : own.gates) {
+    for (auto& [name, sum] : gate.sums) sum = std::move(outputs[next++]);
+    report.gates.push_back(std::move(gate));
+  }
+  return {std::move(outputs[0]), std::move(outputs[1])};
 }
 
 const nn::LinearGroup& DecoderLm::head() const {

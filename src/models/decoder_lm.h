@@ -2,12 +2,14 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "models/causal_lm.h"
 #include "models/rope.h"
 #include "models/weight_source.h"
+#include "ops/add_rms_norm.h"
 #include "ops/attention.h"
 
 namespace morex::models {
@@ -52,6 +54,12 @@ class DecoderLm : public CausalLm {
   // q [T, H·K], k and v [T, Hk·K] -> [T, H·K]: rotation, cache, softmax attention.
   at::Tensor attend(const Call& call, int64_t layer, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                     nn::KvCache* cache) const;
+
+  // A decoder layer as a function of what goes from layer to layer. It leaves its sites' gates in the report.
+  using LayerFunction = std::function<ops::StreamAndNorm(ops::StreamAndNorm, nn::RoutingReport&)>;
+  // What `layer` makes of x, with a graph that keeps x only: the layer runs again in the backward pass, so it must own
+  // all that it captures.
+  static ops::StreamAndNorm recomputed(ops::StreamAndNorm x, nn::RoutingReport& report, const LayerFunction& layer);
 
  private:
   const nn::LinearGroup& head() const;

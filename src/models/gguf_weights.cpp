@@ -79,6 +79,8 @@ class GgufWeights : public WeightSource {
     const io::GgufTensor& tensor = checked(name, shape);
     const at::Tensor values = in_our_order(name, read(tensor)).to(options_.dtype);
     check_finite(values, where_, tensor.name);
+    // A file of which some tensors stay views keeps its pages: those of the others are not needed again.
+    if (!plain_type(tensor.type)) file_->file()->release(tensor.bytes);
     return values.to(options_.device);
   }
 

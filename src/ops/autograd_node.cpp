@@ -77,11 +77,11 @@ variable_list refuse_forward_mode(const variable_list&, const variable_list&) {
 
 bool BackwardPass::wants(size_t input) const { return node_.task_should_compute_output(input); }
 
-AutogradNode::AutogradNode(const char* name, at::TensorList inputs)
+AutogradNode::AutogradNode(const char* name, at::TensorList inputs, Reach reach)
     : name_(name),
       timed_(name),
       inputs_(inputs.begin(), inputs.end()),
-      recording_(at::GradMode::is_enabled() && any_wanted(inputs)) {}
+      recording_(at::GradMode::is_enabled() && (reach == Reach::kLeaves || any_wanted(inputs))) {}
 
 bool AutogradNode::wants(size_t input) const { return recording_ && requires_grad(inputs_[input]); }
 
@@ -116,6 +116,10 @@ Tensors AutogradNode::record(Tensors outputs, at::TensorList saved, BackwardFunc
 Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& output_grads) {
   return torch::autograd::grad(outputs, inputs, output_grads, /*retain_graph=*/false, /*create_graph=*/false,
                                /*allow_unused=*/true);
+}
+
+void add_gradients(const Tensors& outputs, const Tensors& output_grads) {
+  torch::autograd::backward(outputs, output_grads, /*retain_graph=*/false, /*create_graph=*/false);
 }
 
 }  // namespace morex::ops

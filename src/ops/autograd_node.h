@@ -35,13 +35,19 @@ class BackwardPass {
 // Gives one gradient per input, undefined where there is none. What it captures is const: it may run more than once.
 using BackwardFunction = std::function<Tensors(const BackwardPass&)>;
 
+// What a backward pass changes: the gradients of the node's inputs, or also those of leaves that its inputs do not lead
+// to (a computation that runs again, with all that it uses).
+enum class Reach { kInputs, kLeaves };
+
 // Makes one node: constructed before the forward computation, which then runs unrecorded until record() takes its
-// result. When nothing can be differentiated (no_grad, no input that requires it), record() gives its outputs back.
+// result. When nothing can be differentiated (no_grad; no input that requires it, unless the node reaches leaves),
+// record() gives its outputs back.
 class AutogradNode {
  public:
   // name: in messages and profiles, a literal. inputs: all that may get a gradient; undefined ones stand for absent
   // inputs.
-  AutogradNode(const char* name, at::TensorList inputs);
+  AutogradNode(const char* name, at::TensorList inputs) : AutogradNode(name, inputs, Reach::kInputs) {}
+  AutogradNode(const char* name, at::TensorList inputs, Reach reach);
 
   // Whether the gradient of this input will be wanted: what backward needs for it alone must be saved only then.
   bool wants(size_t input) const;
@@ -69,5 +75,8 @@ class AutogradNode {
 // The gradients of outputs, weighted by output_grads, with respect to inputs (undefined where none is reached). Frees
 // the graph behind outputs; is not itself recorded.
 Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& output_grads);
+
+// Adds the gradients of outputs, weighted by output_grads, to .grad of every leaf behind them. Frees the graph.
+void add_gradients(const Tensors& outputs, const Tensors& output_grads);
 
 }  // namespace morex::ops

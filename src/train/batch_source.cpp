@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+
 namespace morex::train {
 
 BatchSource::BatchSource(const std::vector<data::Example>& examples, const Recipe& recipe, int64_t pad_id)
@@ -33,6 +35,20 @@ std::vector<data::Batch> BatchSource::window(int64_t step) {
   for (int64_t i = begin; i < end; ++i)
     batches.push_back(data::make_batch(examples_, plan_[static_cast<size_t>(i)], pad_id_));
   return batches;
+}
+
+data::Batch BatchSource::largest(int64_t steps) const {
+  const auto plan = planned_epoch_ == 0 ? plan_ : data::plan_epoch(examples_, options_, 0);
+  const auto tokens = [this](const std::vector<int64_t>& batch) {
+    int64_t sum = 0;
+    for (const int64_t example : batch) sum += examples_[static_cast<size_t>(example)].length();
+    return sum;
+  };
+  const auto end = plan.begin() + std::min(steps * accumulation_, static_cast<int64_t>(plan.size()));
+  const auto largest =
+      std::max_element(plan.begin(), end, [&](const auto& a, const auto& b) { return tokens(a) < tokens(b); });
+  MOREX_ASSERT(largest != end);
+  return data::make_batch(examples_, *largest, pad_id_);
 }
 
 std::string BatchSource::digest() const {

@@ -21,6 +21,8 @@ class BatchSource {
   int64_t total_steps(const Recipe& recipe) const;
 
   // The window of the step with index `step`, counted from 0.
+  // The micro-batch with the most tokens among those of that many steps of the first epoch.
+  data::Batch largest(int64_t steps) const;
   std::vector<data::Batch> window(int64_t step);
 
   // SHA-256 over the plan of the first epoch: names the data order.

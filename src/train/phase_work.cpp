@@ -28,8 +28,7 @@ const nn::LinearMember& first_projection(models::CausalLm& model, const adapters
 
 }  // namespace
 
-DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t length,
-                            const std::vector<int64_t>& cluster_counts) {
+data::Batch synthetic_rows(int64_t vocab_size, int64_t rows, int64_t length) {
   const RandomKey key{0, stream_id("synthetic batch"), 0};
   data::Batch batch;
   batch.rows = rows;
@@ -37,17 +36,28 @@ DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t
   batch.lengths.assign(static_cast<size_t>(rows), length);
   batch.prompt_lengths.assign(static_cast<size_t>(rows), 0);
   for (int64_t i = 0; i < rows * length; ++i)
-    batch.ids.push_back(static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(i)) *
-                                             static_cast<double>(model.config().vocab_size)));
+    batch.ids.push_back(
+        static_cast<int64_t>(uniform_at(key, static_cast<uint64_t>(i)) * static_cast<double>(vocab_size)));
   batch.labels = batch.ids;
-  DeviceBatch made = put_on_device(batch, model, /*keep_padding=*/true);
+  return batch;
+}
+
+DeviceBatch with_made_up_facts(const data::Batch& batch, const models::CausalLm& model,
+                               const std::vector<int64_t>& cluster_counts, bool keep_padding) {
+  DeviceBatch made = put_on_device(batch, model, keep_padding);
   for (const int64_t count : cluster_counts)
     made.ctx.per_sequence["cluster_scores." + std::to_string(count)] =
-        at::zeros({rows, count}, at::TensorOptions(at::kFloat).device(model.device())) + 0.1;
-  const at::Tensor numbers = at::arange(rows, at::TensorOptions(at::kLong).device(model.device()));
-  made.ctx.per_sequence["task_ids"] = at::zeros({rows}, numbers.options());
+        at::zeros({batch.rows, count}, at::TensorOptions(at::kFloat).device(model.device())) + 0.1;
+  const at::Tensor numbers = at::arange(batch.rows, at::TensorOptions(at::kLong).device(model.device()));
+  made.ctx.per_sequence["task_ids"] = at::zeros({batch.rows}, numbers.options());
   made.ctx.per_sequence["sample_types"] = numbers.remainder(2);
   return made;
+}
+
+DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t length,
+                            const std::vector<int64_t>& cluster_counts) {
+  const data::Batch batch = synthetic_rows(model.config().vocab_size, rows, length);
+  return with_made_up_facts(batch, model, cluster_counts, /*keep_padding=*/true);
 }
 
 double milliseconds(const models::CausalLm& model, const std::function<void()>& work) {
@@ -62,12 +72,14 @@ double milliseconds(const models::CausalLm& model, const std::function<void()>& 
 }
 
 void train_pass(const models::CausalLm& model, nn::ParameterStore& store, const AuxiliaryLoss& auxiliary,
-                const DeviceBatch& batch) {
+                const DeviceBatch& batch, nn::RoutingTally* tally) {
   store.zero_grads();
   nn::RoutingReport report;
+  report.tally = tally;
   const at::Tensor h = model.hidden(batch.ids, batch.ctx, report).index_select(0, batch.rows);  // [N, D]
   at::Tensor loss = model.loss_sum(h, batch.targets, batch.ctx, report) / static_cast<double>(batch.rows.numel());
   const at::Tensor extra = auxiliary(report);
+  if (tally != nullptr) tally->flush();
   if (extra.defined()) loss = loss + extra;
   loss.backward();
 }

@@ -7,14 +7,20 @@
 #include <string>
 
 #include "adapters/adapter_set.h"
+#include "data/batch.h"
 #include "models/causal_lm.h"
 #include "nn/parameter_store.h"
 #include "train/device_batch.h"
 
 namespace morex::train {
 
-// `rows` sequences of `length` ids drawn from the vocabulary, all but the first of each supervised, with everything
-// that any method may ask of a sequence: cluster scores for each of `cluster_counts`, task ids, sample types.
+// `rows` sequences of `length` ids drawn from the vocabulary, all but the first of each supervised.
+data::Batch synthetic_rows(int64_t vocab_size, int64_t rows, int64_t length);
+// The batch with everything that any method may ask of a sequence, made up: cluster scores for each of
+// `cluster_counts`, task ids, sample types.
+DeviceBatch with_made_up_facts(const data::Batch& batch, const models::CausalLm& model,
+                               const std::vector<int64_t>& cluster_counts, bool keep_padding);
+// Both.
 DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t length,
                             const std::vector<int64_t>& cluster_counts);
 
@@ -22,9 +28,9 @@ DeviceBatch synthetic_batch(const models::CausalLm& model, int64_t rows, int64_t
 double milliseconds(const models::CausalLm& model, const std::function<void()>& work);
 
 using AuxiliaryLoss = std::function<at::Tensor(const nn::RoutingReport&)>;
-// Forward and backward pass of a micro-batch; leaves gradients in the store.
+// Forward and backward pass of a micro-batch; leaves gradients in the store. tally: counts the gates, or null.
 void train_pass(const models::CausalLm& model, nn::ParameterStore& store, const AuxiliaryLoss& auxiliary,
-                const DeviceBatch& batch);
+                const DeviceBatch& batch, nn::RoutingTally* tally = nullptr);
 // Forward pass over the whole batch and the head's logits of the last positions.
 void prefill_pass(const models::CausalLm& model, const DeviceBatch& batch);
 

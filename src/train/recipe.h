@@ -50,6 +50,9 @@ struct Recipe {
   bool profile = false;
   // method: keys handed on to the adapters, or method: full
   Json method;
+  // memory
+  bool gradient_checkpointing = false;  // every decoder layer is recomputed in the backward pass
+  double memory_budget_gib = 0;         // as few as needed to stay within it; 0: no budget
 };
 
 // Checks everything at once: all problems in one Error(kConfig), unknown keys with the nearest name. Keys of the method

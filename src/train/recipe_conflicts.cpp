@@ -46,6 +46,8 @@ std::vector<std::string> conflicting_options(const Recipe& recipe, const Json& g
       "embeddings_file needs validation_embeddings_file where there is a validation_file, and only there");
   refuse_if(!recipe.embeddings_file.empty() && (!recipe.eval_tasks.empty() || !recipe.sample_prompts.empty()),
             "embeddings_file says nothing of eval_tasks and sample_prompts: use encoder_name_or_path, or drop them");
+  refuse_if(recipe.gradient_checkpointing && recipe.memory_budget_gib > 0,
+            "gradient_checkpointing recomputes every layer, memory_budget_gib as few as needed: give one of the two");
 
   if (recipe.load_best_model_at_end || recipe.metric_for_best_model != Recipe().metric_for_best_model) {
     const std::string problem = metric_problem(recipe);

@@ -195,6 +195,14 @@ std::vector<RecipeOption> make_table() {
       option("device", &R::device, "cpu, cuda; auto: cuda where there is one.", result,
              one_of({"auto", "cpu", "cuda"})),
       option("threads", &R::threads, "Processor threads; 0: all that this process may use.", none, at_least(0)),
+      option("gradient_checkpointing", &R::gradient_checkpointing,
+             "Keep of each decoder layer only its input and run it again in the backward pass: less memory, more time, "
+             "the same gradients to the bit.",
+             none),
+      option("memory_budget_gib", &R::memory_budget_gib,
+             "Recompute as few of the lowest layers as the forecast of `morex inspect memory` needs to stay within so "
+             "many GiB; 0: no budget.",
+             none, between(0, true, kInfinity, false)),
       report_to_option(),
       option("profile", &R::profile,
              "Write where the time of the third to fifth step goes: profile.txt, and profile.json for chrome://tracing "

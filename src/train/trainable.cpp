@@ -14,8 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-bool trains_all(const Recipe& recipe) { return recipe.method.value("method", Json()) == "full"; }
-
 class AdapterTrainable final : public Trainable {
  public:
   AdapterTrainable(std::unique_ptr<adapters::AdapterSet> set, adapters::BaseIdentity base)
@@ -68,6 +66,8 @@ class AdapterTrainable final : public Trainable {
 };
 
 }  // namespace
+
+bool trains_all(const Recipe& recipe) { return recipe.method.value("method", Json()) == "full"; }
 
 NeededColumns needed_columns(const Recipe& recipe) {
   NeededColumns needed;

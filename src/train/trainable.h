@@ -48,6 +48,8 @@ class Trainable {
   virtual bool without(const std::function<void()>& body) = 0;
 };
 
+bool trains_all(const Recipe& recipe);  // method: full
+
 // Whether the recipe's method needs every row's task, or its sample type.
 struct NeededColumns {
   bool task = false, sample_type = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "adapters/method_config.h"
 #include "base/checksum.h"
 #include "base/files.h"
 #include "base/strings.h"
@@ -62,9 +63,13 @@ void TrainingRun::load_inputs() {
   options.wants_task = needed.task;
   options.wants_sample_type = needed.sample_type;
   dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, options, warnings_);
+  const int64_t pad = padding_id(*tokenizer_);
+  source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
+  if (recipe_.memory_budget_gib > 0) forecast_ = forecast();
   model_ = models::load_model(recipe_.model_name_or_path, {runtime_.dtype, runtime_.device, recipe_.load_in_8bit},
                               warnings_);
-  const int64_t pad = padding_id(*tokenizer_);
+  if (recipe_.gradient_checkpointing) model_->set_recomputed_layers(model_->config().num_hidden_layers);
+  if (forecast_) model_->set_recomputed_layers(forecast_->recomputed_layers);
   evaluation_ = std::make_unique<Evaluation>(recipe_, *model_, tokenizer_, pad, needed.task, warnings_);
   check_ids(dataset_.examples, model_->config(), warnings_);
   check_ids(evaluation_->validation().examples, model_->config(), warnings_);
@@ -72,7 +77,6 @@ void TrainingRun::load_inputs() {
   check_sequence_inputs(recipe_, trainable_->sequence_needs(), dataset_.examples, evaluation_->validation().examples);
   if (const adapters::AdapterSet* set = trainable_->adapter_set(); set != nullptr && !set->routed_sites().empty())
     tally_ = std::make_unique<nn::RoutingTally>(set->routed_gates());
-  source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
   optimizer_ = std::make_unique<Optimizer>(trainable_->parameters(), recipe_);
   schedule_ = make_schedule(recipe_, source_->total_steps(recipe_));
   InputDigests digests;
@@ -84,6 +88,20 @@ void TrainingRun::load_inputs() {
   digests.layout = layout_digest(trainable_->parameters());
   if (!recipe_.embeddings_file.empty()) digests.embeddings = sha256_hex_of_file(recipe_.embeddings_file);
   state_.identity = run_identity(recipe_, runtime_, digests);
+}
+
+// Before the base is loaded: the process then is what it will be beside it.
+MemoryForecast TrainingRun::forecast() const {
+  Warnings silent(/*strict=*/false, /*print=*/false);  // the same ones come with the model and the method
+  Recipe asked = recipe_;
+  if (!trains_all(recipe_)) asked.method = adapters::with_task_names(recipe_.method, task_names_of(dataset_.examples));
+  const models::ModelConfig config = models::load_model_config(recipe_.model_name_or_path, silent);
+  const MemoryForecast made = forecast_memory(asked, runtime_, config, source_->largest(source_->total_steps(recipe_)),
+                                              static_cast<double>(current_rss_bytes()), silent);
+  if (!quiet_)
+    fmt::print(stderr, "memory: {} of {} layers will be recomputed, forecast {} of {} GiB\n", made.recomputed_layers,
+               made.layers, format_bytes(made.total()), recipe_.memory_budget_gib);
+  return made;
 }
 
 void TrainingRun::open_output() {
@@ -310,6 +328,8 @@ void TrainingRun::write_run_json(const Json& result) const {
   json["total_steps"] = schedule_.total_steps;
   json["steps_per_epoch"] = source_->steps_per_epoch();
   json["warmup_steps"] = schedule_.warmup_steps;
+  json["recomputed_layers"] = model_->recomputed_layers();
+  if (forecast_) json["memory_forecast_bytes"] = static_cast<int64_t>(forecast_->total());
   json["examples"] = dataset_.examples.size();
   json["trainable_parameters"] = trainable_->parameters().parameter_count();
   json["warnings"] = warnings_.messages();

@@ -14,6 +14,7 @@
 #include "train/checkpoint_folder.h"
 #include "train/evaluation.h"
 #include "train/gradients.h"
+#include "train/memory_forecast.h"
 #include "train/optimizer.h"
 #include "train/run_log.h"
 #include "train/runtime.h"
@@ -35,6 +36,7 @@ class TrainingRun {
 
  private:
   void load_inputs();
+  MemoryForecast forecast() const;
   void open_output();
   void resume(const std::filesystem::path& checkpoint);
   void prepare_reader();
@@ -77,7 +79,8 @@ class TrainingRun {
   CheckpointFolder checkpoints_;
   TrainerState state_;
   int64_t started_at_step_ = 0;
-  std::filesystem::path resumed_from_;  // empty: a fresh start
+  std::optional<MemoryForecast> forecast_;  // where the recipe has a memory budget
+  std::filesystem::path resumed_from_;      // empty: a fresh start
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<StepProfiler> profiler_;  // null: not asked for
   std::unique_ptr<Progress> progress_;

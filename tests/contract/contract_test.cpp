@@ -155,6 +155,33 @@ void expect_gradients(const Combination& item) {
   EXPECT_NEAR(nearest, expected, 1e-5 * (1.0 + std::abs(expected)));
 }
 
+// Recomputing layers changes neither the loss, nor a gradient, nor what the tally counts: not one bit.
+void expect_same_recomputed(const Combination& item, at::ScalarType dtype) {
+  Adapted adapted(item.method, dtype);
+  adapted.randomise();
+  nn::ParameterStore& store = adapted.set->parameters();
+  const auto step = [&](int64_t layers) {
+    adapted.model->set_recomputed_layers(layers);
+    nn::RoutingTally tally(adapted.set->routed_gates());
+    for (int64_t micro = 0; micro < 2; ++micro) {  // gradients add up
+      nn::BatchContext ctx = adapted.context(1);
+      ctx.micro_step = micro;
+      ctx.segments = at::arange(kLength, at::kLong).floor_divide(3).expand({kRows, kLength});  // packed
+      losses(*adapted.model, *adapted.set, ids(), ids(), ctx, &tally).total().backward();
+    }
+    tally.flush();
+    const at::Tensor grads = store.grads().clone();
+    store.zero_grads();
+    return std::make_pair(grads, tally.sums().clone());
+  };
+  const auto [grads, counted] = step(0);
+  for (int64_t layers = 1; layers <= adapted.model->config().num_hidden_layers; ++layers) {
+    const auto [again, counted_again] = step(layers);
+    EXPECT_TRUE(at::equal(again, grads)) << layers << " layers recomputed";
+    EXPECT_TRUE(at::equal(counted_again.nan_to_num(), counted.nan_to_num())) << layers << " layers recomputed";
+  }
+}
+
 void expect_token_by_token(const Combination& item) {
   // One sequence more in the batch, and one less, do not change what a token gets.
   Adapted adapted(item.method, at::kDouble);
@@ -274,6 +301,7 @@ TEST_P(Contract, Holds) {
   expect_neutral_start(item);
   expect_counts(item);
   expect_gradients(item);
+  expect_same_recomputed(item, at::kFloat);
   expect_token_by_token(item);
   expect_mergeable_or_refused(item);
   expect_padding_is_nothing(item);
@@ -284,6 +312,7 @@ TEST_P(Contract, Holds) {
     item.method["losses"] = kLosses;
     expect_gradients(item);
     expect_padding_is_nothing(item);
+    expect_same_recomputed(item, at::kBFloat16);
   }
 }
 

@@ -43,17 +43,19 @@ class Llama : public DecoderLm {
   at::Tensor hidden(const at::Tensor& ids, const nn::BatchContext& ctx, nn::RoutingReport& report, nn::KvCache* cache,
                     std::vector<at::Tensor>* all_hidden) const override {
     const Call call = begin(ids, ctx, cache);
-    const double eps = config().rms_norm_eps;
     const at::Tensor embedded = embed(ids, ctx);  // [T, D]
-    ops::StreamAndNorm x{embedded, ops::rms_norm(embedded, input_norm(0), eps)};
+    ops::StreamAndNorm x{embedded, ops::rms_norm(embedded, input_norm(0), config().rms_norm_eps)};
+    const bool recomputes = recomputed_layers() > 0 && cache == nullptr && !report.keep_details;
+    const auto kept = recomputes ? std::make_shared<const Kept>(call, ctx) : nullptr;
     for (size_t i = 0; i < layers_.size(); ++i) {
-      const Layer& layer = layers_[i];
-      const ops::PlaceScope place(static_cast<int64_t>(i));
       if (all_hidden != nullptr) all_hidden->push_back(x.stream);
-      const auto qkv = layer.qkv.forward(x.normed, ctx, report);
-      const at::Tensor mixed = attend(call, static_cast<int64_t>(i), qkv[0], qkv[1], qkv[2], cache);  // [T, H·K]
-      x = ops::add_rms_norm(x.stream, layer.o.forward(mixed, ctx, report)[0], layer.mlp_norm, eps);
-      x = ops::add_rms_norm(x.stream, layer.mlp.forward(x.normed, ctx, report), input_norm(i + 1), eps);
+      if (recomputes && static_cast<int64_t>(i) < recomputed_layers()) {
+        x = recomputed(std::move(x), report, [this, i, kept](ops::StreamAndNorm x, nn::RoutingReport& report) {
+          return run_layer(i, std::move(x), kept->call, kept->ctx, report, nullptr);
+        });
+      } else {
+        x = run_layer(i, std::move(x), call, ctx, report, cache);
+      }
     }
     if (all_hidden != nullptr) all_hidden->push_back(x.normed);
     if (cache != nullptr) cache->advance(call.length);
@@ -61,6 +63,24 @@ class Llama : public DecoderLm {
   }
 
  private:
+  // What a layer needs when it runs again after hidden() has returned.
+  struct Kept {
+    Kept(const Call& made, const nn::BatchContext& given) : call(made), ctx(given) {}
+    Call call;
+    nn::BatchContext ctx;
+  };
+
+  ops::StreamAndNorm run_layer(size_t index, ops::StreamAndNorm x, const Call& call, const nn::BatchContext& ctx,
+                               nn::RoutingReport& report, nn::KvCache* cache) const {
+    const ops::PlaceScope place(static_cast<int64_t>(index));
+    const Layer& layer = layers_[index];
+    const double eps = config().rms_norm_eps;
+    const auto qkv = layer.qkv.forward(x.normed, ctx, report);
+    const at::Tensor mixed = attend(call, static_cast<int64_t>(index), qkv[0], qkv[1], qkv[2], cache);  // [T, H·K]
+    x = ops::add_rms_norm(x.stream, layer.o.forward(mixed, ctx, report)[0], layer.mlp_norm, eps);
+    return ops::add_rms_norm(x.stream, layer.mlp.forward(x.normed, ctx, report), input_norm(index + 1), eps);
+  }
+
   // Of layer `index`; behind the last one the model's own.
   const at::Tensor& input_norm(size_t index) const {
     return index < layers_.size() ? layers_[index].input_norm : norm_;

@@ -8,8 +8,9 @@
 namespace morex::test {
 
 LossParts losses(const models::CausalLm& model, const adapters::AdapterSet& set, const at::Tensor& ids,
-                 const at::Tensor& labels, const nn::BatchContext& ctx) {
+                 const at::Tensor& labels, const nn::BatchContext& ctx, nn::RoutingTally* tally) {
   nn::RoutingReport report;
+  report.tally = tally;
   const at::Tensor h = model.hidden(ids, ctx, report).reshape({ids.size(0), ids.size(1), -1});
   const int64_t length = ids.size(1) - 1;
   const at::Tensor targets = labels.to(ids.device()).narrow(1, 1, length).reshape({-1});

@@ -13,9 +13,9 @@ struct LossParts {
   at::Tensor total() const { return auxiliary.defined() ? cross_entropy + auxiliary : cross_entropy; }
 };
 
-// ids, labels [B, L]; the context as in the forward pass.
+// ids, labels [B, L]; the context as in the forward pass; tally: counts the gates, or null.
 LossParts losses(const models::CausalLm& model, const adapters::AdapterSet& set, const at::Tensor& ids,
-                 const at::Tensor& labels, const nn::BatchContext& ctx);
+                 const at::Tensor& labels, const nn::BatchContext& ctx, nn::RoutingTally* tally = nullptr);
 
 // AdamW over the flat buffer, decay on everything.
 class AdamW {

@@ -94,6 +94,9 @@ TEST(Recipe, Contradicting_options_are_refused) {
   expect_mentions(problems_of(with(smallest(), {{"eval_steps", 5}})), {"validation_file"});
   expect_mentions(problems_of(with(smallest(), {{"eval_tasks", "arc_easy"}})), {"eval_data_dir"});
   expect_mentions(problems_of(with(smallest(), {{"load_best_model_at_end", true}})), {"validation_file"});
+  expect_mentions(problems_of(with(smallest(), {{"gradient_checkpointing", true}, {"memory_budget_gib", 4}})),
+                  {"memory_budget_gib", "give one of the two"});
+  expect_mentions(problems_of(with(smallest(), {{"memory_budget_gib", -1}})), {"memory_budget_gib"});
   expect_mentions(problems_of(with(smallest(), {{"method", "full"}, {"r", 8}})), {"method full", "r has no meaning"});
   expect_mentions(problems_of(with(smallest(), {{"method", "full"}, {"load_in_8bit", true}})),
                   {"load_in_8bit freezes"});

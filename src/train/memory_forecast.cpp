@@ -1,0 +1,38 @@
+#include "train/memory_forecast.h"
+
+#include <ATen/core/ScalarType.h>
+
+#include "base/error.h"
+#include "base/strings.h"
+#include "train/step_memory.h"
+
+namespace morex::train {
+namespace {
+
+constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
+
+}  // namespace
+
+MemoryForecast forecast_memory(const Recipe& recipe, const Runtime& runtime, const models::ModelConfig& config,
+                               const data::Batch& largest, double program_bytes, Warnings& warnings) {
+  StepMemory step(recipe, runtime, config, largest, warnings);
+  const double values = step.trainable_elements() * static_cast<double>(at::elementSize(runtime.parameter_dtype()));
+  MemoryForecast forecast;
+  forecast.program = program_bytes;
+  forecast.weights = step.base_bytes();
+  forecast.parameters = forecast.gradients = values;
+  forecast.moments = 2 * values;
+  forecast.layers = config.num_hidden_layers;
+  const double budget = recipe.memory_budget_gib * kGib;
+  forecast.recomputed_layers = recipe.gradient_checkpointing ? forecast.layers : 0;
+  forecast.step = step.peak(forecast.recomputed_layers);
+  while (budget > 0 && forecast.total() > budget && forecast.recomputed_layers < forecast.layers)
+    forecast.step = step.peak(++forecast.recomputed_layers);
+  MOREX_CHECK(budget == 0 || forecast.total() <= budget, ErrorKind::kConfig,
+              "[recipe] memory_budget_gib is {}, but with every layer recomputed the run needs {}. Hint: a smaller "
+              "per_device_train_batch_size (gradient_accumulation_steps makes up for it) or max_seq_length.",
+              recipe.memory_budget_gib, format_bytes(forecast.total()));
+  return forecast;
+}
+
+}  // namespace morex::train
