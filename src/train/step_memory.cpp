@@ -8,6 +8,8 @@
 #include <span>
 #include <tuple>
 
+#include "adapters/bank_adapter.h"
+#include "adapters/block_adapter.h"
 #include "base/random.h"
 #include "train/full_finetune.h"
 #include "train/peak_allocation.h"

@@ -7,6 +7,7 @@
 #include "train/peak_allocation.h"
 #include "train/phase_work.h"
 #include "train/step_memory.h"
+#include "train/trainable.h"
 #include "unit/train/tiny_run.h"
 
 namespace morex::train {
