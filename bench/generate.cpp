@@ -11,11 +11,11 @@
 #include <fmt/core.h>
 
 #include "arguments.h"
+#include "bandwidth.h"
 #include "cases.h"
 #include "fixed_ids.h"
 #include "models/causal_lm.h"
 #include "modes.h"
-#include "peak.h"
 #include "train/runtime.h"
 #include "train/trainable.h"
 #include "turns.h"

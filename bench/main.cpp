@@ -25,8 +25,8 @@ struct Mode {
 };
 
 constexpr Mode kModes[] = {
-    {"shape", bench::make_shape_mode},  {"step", bench::step_mode}, {"generate", bench::generate_mode},
-    {"tokenize", bench::tokenize_mode}, {"job", bench::job_mode},
+    {"shape", bench::make_shape_mode},    {"step", bench::step_mode},         {"generate", bench::generate_mode},
+    {"bandwidth", bench::bandwidth_mode}, {"tokenize", bench::tokenize_mode}, {"job", bench::job_mode},
 };
 
 void run(int argc, char** argv) {

@@ -17,9 +17,9 @@
 #include "models/causal_lm.h"
 #include "modes.h"
 #include "nn/prompt_reader.h"
-#include "peak.h"
 #include "train/gradients.h"
 #include "train/optimizer.h"
+#include "train/peak_rate.h"
 #include "train/phase_work.h"
 #include "train/runtime.h"
 #include "train/trainable.h"
@@ -120,7 +120,7 @@ void step_mode(const ModeArguments& given) {
                       {"loss_1", first},
                       {"loss_4", fourth}};
   run_turns(facts, arguments.number("turns", 0) != 0, arguments.number("steps", 7), [&](int64_t steps) {
-    const double peak = gemm_peak(runtime.dtype);
+    const double peak = train::measure_peak_rate(runtime.dtype) / 1e9;
     const Timed timed = time_each(steps, step);
     return Json{{"ms", timed.ms}, {"cpu_ms", timed.cpu_ms}, {"peak_gflops", peak}};
   });

@@ -11,7 +11,7 @@ from report import compared, spread
 from turns import BenchError, Worker, run_once
 
 # Largest difference of a loss relative to it, at step 1 and after three updates.
-TOLERANCE = {"float32": (2e-5, 2e-4), "bfloat16": (2e-3, 1e-2)}
+TOLERANCE = {"float32": (2e-5, 2e-4), "bfloat16": (1e-3, 5e-3)}
 # Three updates must move the loss by this share of it, or agreement would say nothing about them. `frozen` trains
 # next to nothing.
 MOVED = 2e-3

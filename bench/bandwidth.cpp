@@ -1,9 +1,7 @@
-#include "peak.h"
+#include "bandwidth.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
+#include <ATen/core/Tensor.h>
 #include <ATen/ops/ones.h>
 
 #include <algorithm>
@@ -13,7 +11,6 @@
 #include <functional>
 
 #include "base/error.h"
-#include "ops/gemm.h"
 
 namespace morex::bench {
 namespace {
@@ -25,19 +22,6 @@ double seconds(const std::function<void()>& work) {
 }
 
 }  // namespace
-
-double gemm_peak(at::ScalarType dtype) {
-  constexpr int64_t kTokens = 1024, kOut = 2048, kIn = 1024, kTries = 6;
-  const at::Tensor x = at::full({kTokens, kIn}, 0.01, dtype), w = at::full({kOut, kIn}, 0.01, dtype),
-                   dy = at::full({kTokens, kOut}, 0.01, dtype);
-  const double flops = 2.0 * kTokens * kOut * kIn;
-  double best = 0;
-  for (int64_t i = 0; i < kTries; ++i) {
-    best = std::max(best, flops / seconds([&] { ops::matmul_nt(x, w); }));
-    best = std::max(best, flops / seconds([&] { ops::matmul_nn(dy, w); }));
-  }
-  return best / 1e9;
-}
 
 double read_bandwidth() {
   constexpr int64_t kWords = int64_t{64} << 20, kTries = 8;  // 512 MiB
