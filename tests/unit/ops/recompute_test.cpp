@@ -50,7 +50,9 @@ TEST(Recompute, ReachesParametersWhereNoInputWantsAGradient) {
     const at::Tensor before = w.grad();
     y[0].sum().backward({}, /*retain_graph=*/true);
     EXPECT_TRUE(at::equal(w.grad(), constant(2 * time)));
-    if (time == 2) EXPECT_TRUE(before.is_same(w.grad()));
+    if (time == 2) {
+      EXPECT_TRUE(before.is_same(w.grad()));
+    }
   }
   EXPECT_EQ(runs, 3);
 }
