@@ -42,7 +42,8 @@ def run(setting, dtype):
                 theirs.append(peer_start(setting, folder / "peer" / "batches.jsonl", dtype))
         check(mine[-1]["losses"][0], theirs[-1]["loss"] if theirs else None)
     line = {"case": "start", "shape": "smollm2", "dtype": dtype, "rounds": len(mine),
+            "rss_mb": max(run["rss_mb"] for run in mine),
             **compared([1000 * r["start"] for r in mine], [1000 * r["start"] for r in theirs])}
     if theirs:
-        line["peer"] = "hf + peft"
+        line.update(peer="hf + peft", peer_rss_mb=max(run["rss_mb"] for run in theirs))
     yield line
