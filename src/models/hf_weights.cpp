@@ -47,6 +47,8 @@ class HfWeights : public WeightSource {
     const io::StoredTensor& stored = checked(name, shape);
     const at::Tensor values = nn::tensor_view(stored).to(options_.dtype);  // the view itself where the types agree
     check_finite(values, stored.file->path().string(), name);
+    const bool copied = values.const_data_ptr() != static_cast<const void*>(stored.bytes.data());
+    if (copied) stored.file->release(stored.bytes);
     return values.to(options_.device);
   }
 
