@@ -130,12 +130,12 @@ TEST(GridRows, MoveAsIndexOperationsMoveThem) {
   const at::Tensor places = at::tensor({0, 1, 4, 6}, at::kLong);
   for (const at::ScalarType dtype : all_dtypes())
     for (const Layout layout : all_layouts()) {
-      compare_with_reference([&](const auto& in) { return ops::to_grid(in[0], places, 8); },
+      compare_with_reference([&](const auto& in) { return ops::to_grid(in[0], places.to(in[0].device()), 8); },
                              [&](const auto& in) {
                                return at::zeros({8, in[0].size(1)}, in[0].options()).index_copy(0, places, in[0]);
                              },
                              {{random_tensor({4, 6}, 1)}}, dtype, layout);
-      compare_with_reference([&](const auto& in) { return ops::from_grid(in[0], places); },
+      compare_with_reference([&](const auto& in) { return ops::from_grid(in[0], places.to(in[0].device())); },
                              [&](const auto& in) { return in[0].index_select(0, places); },
                              {{random_tensor({8, 6}, 1)}}, dtype, layout);
     }

@@ -127,9 +127,11 @@ TEST(Int8Linear, MapsThatShareAnInputSumItsGradient) {
                         second = ops::quantize_int8(random_tensor({33, 70}, 3, 0.1));
   const at::Tensor plain = random_tensor({20, 70}, 4, 0.1);
   const OpFunction op = [&](const auto& in) {
-    const ops::SharedProducts shared = ops::frozen_linears(
-        in[0],
-        {{plain.to(in[0].scalar_type())}, {first.values, false, first.scales}, {second.values, false, second.scales}});
+    const auto there = [&](const at::Tensor& t) { return t.to(in[0].device()); };
+    const ops::SharedProducts shared =
+        ops::frozen_linears(in[0], {{plain.to(in[0].options())},
+                                    {there(first.values), false, there(first.scales)},
+                                    {there(second.values), false, there(second.scales)}});
     return at::cat({shared.y[0], shared.y[1], shared.y[2], shared.x}, 1);
   };
   const OpFunction reference = [&](const auto& in) {
