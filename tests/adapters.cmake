@@ -1,7 +1,7 @@
 set(adapter_cases golden/adapters/one_site.cpp golden/adapters/recipe_of_case.cpp golden/adapters/flat_recipes.cpp golden/adapters/ffn_recipes.cpp)
 morex_add_test(NAME adapters_golden_test LABEL golden TORCH FAR LINK morex_adapters
   SOURCES ${adapter_cases} golden/adapters/method_layer_test.cpp golden/adapters/pissa_layer_test.cpp golden/adapters/counts_test.cpp)
-morex_add_test(NAME adapters_model_golden_test LABEL golden TORCH FAR NOT_SANITIZED LINK morex_adapters morex_models
+morex_add_test(NAME adapters_model_golden_test LABEL golden TORCH NOT_SANITIZED LINK morex_adapters morex_models
   SOURCES golden/adapters/recipe_of_case.cpp golden/adapters/flat_recipes.cpp golden/adapters/ffn_recipes.cpp golden/adapters/training_run.cpp golden/models/model_runs.cpp
           golden/adapters/model_case.cpp golden/adapters/method_model_test.cpp
           golden/adapters/official_folder_test.cpp golden/adapters/peft_adapter_test.cpp)

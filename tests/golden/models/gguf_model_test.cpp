@@ -92,7 +92,12 @@ TEST_P(GgufModel, loads_in_8_bits) {
     }
   }
   const std::vector<int64_t> ids = {5, 17, 250, 33, 99};
-  EXPECT_TRUE(near(all_logits(*model, ids), all_logits(*plain, ids), same ? 2e-4 : 0.2));
+  const at::Tensor logits = all_logits(*model, ids), expected = all_logits(*plain, ids);
+  if (same) {
+    EXPECT_TRUE(near(logits, expected, 2e-4));
+  } else {  // random weights: each is off by up to 0.4 % of its block's largest
+    EXPECT_LT((logits - expected).norm().item<double>(), 0.1 * expected.norm().item<double>());
+  }
 }
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GgufModel);

@@ -28,7 +28,8 @@ TEST(Int8Run, Loss_falls_and_the_run_says_what_it_ran_on) {
 
   test::run(tiny.recipe("plain", {{"max_steps", 20}}));
   const auto plain = lines_with(tiny.output("plain") / "metrics.jsonl", "loss");
-  EXPECT_NEAR(steps.front()["loss"].get<double>(), plain.front()["loss"].get<double>(), 0.02);
+  const double loss = plain.front()["loss"].get<double>();  // of random weights, each now off by up to 0.4 %
+  EXPECT_NEAR(steps.front()["loss"].get<double>(), loss, 0.01 * loss);
   EXPECT_NE(steps.front()["loss"].get<double>(), plain.front()["loss"].get<double>());
   EXPECT_EQ(read_json_file(tiny.output("plain") / "run.json").at("digests").at("base"), run.at("digests").at("base"));
 }
