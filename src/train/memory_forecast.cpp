@@ -10,8 +10,8 @@ namespace morex::train {
 namespace {
 
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
-// What a step takes beside its large tensors: compiled products, small blocks, gaps between blocks. Measured on SmolLM2:
-// 50 MB with LoRA, 80 MB and more with mixtures.
+// What a step takes beside its large tensors: compiled products, small blocks, gaps between blocks. Measured on
+// SmolLM2: 50 MB with LoRA, 80 MB and more with mixtures.
 constexpr double kBesideTensors = 60e6;
 
 }  // namespace
