@@ -81,7 +81,7 @@ void run(const InspectMemoryOptions& options, const Globals& globals) {
   const models::ModelConfig config = models::load_model_config(recipe.model_name_or_path, warnings);
   const data::Batch batch = largest_batch(recipe, config, warnings);
   const train::MemoryForecast forecast =
-      train::forecast_memory(recipe, runtime, config, batch, static_cast<double>(current_rss_bytes()), warnings);
+      train::forecast_memory(recipe, runtime, config, batch, train::process_beside_tensors, warnings);
   options.json ? print_as_json(forecast, batch, runtime) : print_text(forecast, batch, runtime);
 }
 

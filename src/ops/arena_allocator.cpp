@@ -45,15 +45,21 @@ class ArenaAllocator final : public c10::Allocator {
   void copy_data(void* to, const void* from, size_t bytes) const override { default_copy_data(to, from, bytes); }
 };
 
+c10::Allocator& arena_allocator() {
+  static ArenaAllocator allocator;
+  return allocator;
+}
+
 }  // namespace
 
 void use_arena_allocator() {
-  static ArenaAllocator allocator;
-  if (c10::GetCPUAllocator() == &allocator) return;
+  if (c10::GetCPUAllocator() == &arena_allocator()) return;
   if (void* probe = arena().take(kMinimalBytes)) {
     arena().give(probe);
-    c10::SetCPUAllocator(&allocator, /*priority=*/1);
+    c10::SetCPUAllocator(&arena_allocator(), /*priority=*/1);
   }
 }
+
+size_t arena_bytes() { return c10::GetCPUAllocator() == &arena_allocator() ? arena().peak_extent() : 0; }
 
 }  // namespace morex::ops

@@ -4,24 +4,26 @@
 
 #include "base/error.h"
 #include "base/strings.h"
+#include "base/system.h"
+#include "ops/arena_allocator.h"
 #include "train/step_memory.h"
 
 namespace morex::train {
 namespace {
 
 constexpr double kGib = 1024.0 * 1024.0 * 1024.0;
-// What a step takes beside its large tensors: compiled products, small blocks, gaps between blocks. Measured on
-// SmolLM2: 50 MB with LoRA, 80 MB and more with mixtures.
-constexpr double kBesideTensors = 60e6;
 
 }  // namespace
 
+double process_beside_tensors() {
+  return static_cast<double>(current_rss_bytes()) - static_cast<double>(ops::arena_bytes());
+}
+
 MemoryForecast forecast_memory(const Recipe& recipe, const Runtime& runtime, const models::ModelConfig& config,
-                               const data::Batch& largest, double program_bytes, Warnings& warnings) {
+                               const data::Batch& largest, const std::function<double()>& program, Warnings& warnings) {
   StepMemory step(recipe, runtime, config, largest, warnings);
   const double values = step.trainable_elements() * static_cast<double>(at::elementSize(runtime.parameter_dtype()));
   MemoryForecast forecast;
-  forecast.program = program_bytes + kBesideTensors;
   forecast.weights = step.base_bytes();
   forecast.parameters = forecast.gradients = values;
   forecast.moments = 2 * values;
@@ -29,6 +31,7 @@ MemoryForecast forecast_memory(const Recipe& recipe, const Runtime& runtime, con
   const double budget = recipe.memory_budget_gib * kGib;
   forecast.recomputed_layers = recipe.gradient_checkpointing ? forecast.layers : 0;
   forecast.step = step.peak(forecast.recomputed_layers);
+  forecast.program = program();
   while (budget > 0 && forecast.total() > budget && forecast.recomputed_layers < forecast.layers)
     forecast.step = step.peak(++forecast.recomputed_layers);
   MOREX_CHECK(budget == 0 || forecast.total() <= budget, ErrorKind::kConfig,

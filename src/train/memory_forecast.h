@@ -1,6 +1,7 @@
 // How much memory a training run will take, and how many of its layers must be recomputed to stay within a budget.
 #pragma once
 #include <cstdint>
+#include <functional>
 
 #include "base/warnings.h"
 #include "data/batch.h"
@@ -11,18 +12,21 @@
 namespace morex::train {
 
 struct MemoryForecast {
-  // Bytes. `program`: the process without a model, data and tokenizer included. `step`: tensors of one micro-batch's
-  // forward and backward pass.
+  // Bytes. `program`: the process without large tensors; data, tokenizer and compiled products are in it. `step`:
+  // tensors of one micro-batch's forward and backward pass.
   double program = 0, weights = 0, parameters = 0, gradients = 0, moments = 0, step = 0;
   int64_t layers = 0, recomputed_layers = 0;
   double total() const { return program + weights + parameters + gradients + moments + step; }
 };
 
-// For a run with that largest micro-batch, in a process that takes program_bytes before its model is loaded, on this
-// machine: a few layers of the step are run (StepMemory), on the CPU, whatever the recipe's device. Recomputed layers:
-// all with gradient_checkpointing, with a memory_budget_gib the fewest that fit it. Throws Error(kConfig) when all of
-// them are not enough, and what StepMemory throws.
+// What this process takes beside the arena of large tensors (ops/arena_allocator.h), now.
+double process_beside_tensors();
+
+// For a run with that largest micro-batch, on this machine: a few layers of the step are run (StepMemory), on the CPU,
+// whatever the recipe's device. `program` tells what the process takes beside tensors, asked when these have run.
+// Recomputed layers: all with gradient_checkpointing, with a memory_budget_gib the fewest that fit it. Throws
+// Error(kConfig) when all of them are not enough, and what StepMemory throws.
 MemoryForecast forecast_memory(const Recipe& recipe, const Runtime& runtime, const models::ModelConfig& config,
-                               const data::Batch& largest, double program_bytes, Warnings& warnings);
+                               const data::Batch& largest, const std::function<double()>& program, Warnings& warnings);
 
 }  // namespace morex::train

@@ -97,7 +97,7 @@ MemoryForecast TrainingRun::forecast() const {
   if (!trains_all(recipe_)) asked.method = adapters::with_task_names(recipe_.method, task_names_of(dataset_.examples));
   const models::ModelConfig config = models::load_model_config(recipe_.model_name_or_path, silent);
   const MemoryForecast made = forecast_memory(asked, runtime_, config, source_->largest(source_->total_steps(recipe_)),
-                                              static_cast<double>(current_rss_bytes()), silent);
+                                              process_beside_tensors, silent);
   if (!quiet_)
     fmt::print(stderr, "memory: {} of {} layers will be recomputed, forecast {} of {} GiB\n", made.recomputed_layers,
                made.layers, format_bytes(made.total()), recipe_.memory_budget_gib);

@@ -12,6 +12,7 @@ namespace {
 // A program of its own: the allocator cannot be taken back.
 TEST(ArenaAllocator, LargeTensorsUseTheSameMemoryAgain) {
   const at::Tensor before = at::full({100000}, 3.0f);
+  EXPECT_EQ(arena_bytes(), 0u);
   use_arena_allocator();
   const c10::Allocator* allocator = c10::GetCPUAllocator();
   use_arena_allocator();
@@ -25,6 +26,8 @@ TEST(ArenaAllocator, LargeTensorsUseTheSameMemoryAgain) {
     EXPECT_EQ(t.const_data_ptr(), first);
     EXPECT_EQ(t.select(0, 12345).item<float>(), static_cast<float>(i));
   }
+  EXPECT_GE(arena_bytes(), size_t{4} << 20);
+  EXPECT_LT(arena_bytes(), size_t{8} << 20);
 }
 
 TEST(ArenaAllocator, SmallAndEmptyTensorsWork) {
