@@ -28,6 +28,9 @@ target_include_directories(morex_torch SYSTEM INTERFACE
 # -fopenmp for the compiler only: the linker would add the system's libgomp beside the wheel's.
 # Nobody reads errno or floating-point flags here: without them loops with square roots vectorise.
 target_compile_options(morex_torch INTERFACE -fopenmp -fno-math-errno -fno-trapping-math)
+# The library is built with NDEBUG: without it some of its classes (at::RecordFunction) have members more, which its own
+# code never sets. Assertions of ours and of libstdc++ do not depend on it.
+add_compile_definitions($<$<NOT:$<CONFIG:Release>>:NDEBUG>)
 file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)
 target_link_libraries(morex_torch INTERFACE nlohmann_json::nlohmann_json
   -L${torch_lib} -Wl,--no-as-needed torch_cpu c10 ${torch_gomp} -Wl,--as-needed
