@@ -7,7 +7,6 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
-#include <xmmintrin.h>
 
 #include <algorithm>
 #include <vector>
@@ -111,22 +110,6 @@ class Probabilities {
   float scale_;
 };
 
-// to [n, m] = from [m, n]ᵀ, both with rows of 64.
-void transpose_block(const float* from, int64_t m, int64_t n, float* to) {
-  constexpr int64_t stride = kBlock;
-  for (int64_t i = 0; i < m; i += 4) {
-    for (int64_t j = 0; j < n; j += 4) {
-      __m128 a = _mm_loadu_ps(from + i * stride + j), b = _mm_loadu_ps(from + (i + 1) * stride + j);
-      __m128 c = _mm_loadu_ps(from + (i + 2) * stride + j), d = _mm_loadu_ps(from + (i + 3) * stride + j);
-      _MM_TRANSPOSE4_PS(a, b, c, d);
-      _mm_storeu_ps(to + j * kBlock + i, a);
-      _mm_storeu_ps(to + (j + 1) * kBlock + i, b);
-      _mm_storeu_ps(to + (j + 2) * kBlock + i, c);
-      _mm_storeu_ps(to + (j + 3) * kBlock + i, d);
-    }
-  }
-}
-
 }  // namespace
 
 bool blocked_attention_available() {
@@ -207,7 +190,7 @@ AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::
         const int64_t n = range.columns(j);
         block_product(m, n, width, qs + query, width, kts + column, keys, p, kBlock, false);
         probabilities.from_lse(p, kBlock, {j, j + 1, range.end}, row, rows, lses + line);
-        transpose_block(p, m, n, turned);
+        turn_block(p, kBlock, m, n, turned, kBlock);
         block_product(n, width, m, turned, kBlock, gs + query, width, dvs + key, width, true);
         block_product(m, n, width, gs + query, width, vts + column, keys, ds, kBlock, false);
         for (int64_t r = 0; r < m; ++r) {
@@ -215,7 +198,7 @@ AttentionGradients blocked_attention_backward(const at::Tensor& dout, const at::
                                static_cast<float>(scale));
         }
         block_product(m, width, n, ds, kBlock, ks + key, width, dqs + query, width, j > range.first);
-        transpose_block(ds, m, n, turned);
+        turn_block(ds, kBlock, m, n, turned, kBlock);
         block_product(n, width, m, turned, kBlock, qs + query, width, dks + key, width, true);
       }
     }

@@ -4,7 +4,6 @@
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
-#include <ATen/ops/empty_strided.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/sum.h>
 
@@ -12,6 +11,7 @@
 
 #include "ops/attention_forms.h"
 #include "ops/attention_mask.h"
+#include "ops/dense_rows.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -42,8 +42,7 @@ AttentionResult dense_attention(const at::Tensor& q, const at::Tensor& k, const 
   const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3), key_heads = k.size(1);
   const AttentionMask mask(kind, length, k.size(2), q.device());
   AttentionResult r;
-  r.out =
-      at::empty_strided({batch, heads, length, width}, {length * heads * width, width, heads * width, 1}, q.options());
+  r.out = empty_heads(batch, heads, length, width, q.options());
   r.lse = at::empty({batch, heads, length}, q.options().dtype(wide_type(q.scalar_type())));
   for (int64_t b = 0; b < batch; ++b) {
     at::Tensor scores = masked_scores(folded(q, b, key_heads), folded(k, b, key_heads), scale, mask.hidden(b));

@@ -3,19 +3,17 @@
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_strided.h>
 #include <xmmintrin.h>
 
 #include <algorithm>
 
 #include "base/error.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/vector_loops.h"
 
 namespace morex::ops {
 namespace {
-
-at::Tensor with_dense_width(const at::Tensor& t) { return t.stride(3) == 1 ? t : t.contiguous(); }
 
 // Calls f(b, h, first row, last row) for blocks of rows of every head, on all threads.
 template <typename F>
@@ -38,28 +36,28 @@ template <typename T>
   return sum;
 }
 
-// to [columns, 64 of stride] = from [64, columns]ᵀ.
-void turn_block(const float* from, int64_t columns, float* to, int64_t stride) {
-  for (int64_t i = 0; i < kAttentionBlock; i += 4) {
+}  // namespace
+
+void turn_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to, int64_t to_stride) {
+  for (int64_t i = 0; i < rows; i += 4) {
     int64_t j = 0;
     for (; j + 4 <= columns; j += 4) {
-      __m128 a = _mm_loadu_ps(from + i * columns + j), b = _mm_loadu_ps(from + (i + 1) * columns + j);
-      __m128 c = _mm_loadu_ps(from + (i + 2) * columns + j), d = _mm_loadu_ps(from + (i + 3) * columns + j);
+      const float* block = from + i * from_stride + j;
+      __m128 a = _mm_loadu_ps(block), b = _mm_loadu_ps(block + from_stride);
+      __m128 c = _mm_loadu_ps(block + 2 * from_stride), d = _mm_loadu_ps(block + 3 * from_stride);
       _MM_TRANSPOSE4_PS(a, b, c, d);
-      _mm_storeu_ps(to + j * stride + i, a);
-      _mm_storeu_ps(to + (j + 1) * stride + i, b);
-      _mm_storeu_ps(to + (j + 2) * stride + i, c);
-      _mm_storeu_ps(to + (j + 3) * stride + i, d);
+      _mm_storeu_ps(to + j * to_stride + i, a);
+      _mm_storeu_ps(to + (j + 1) * to_stride + i, b);
+      _mm_storeu_ps(to + (j + 2) * to_stride + i, c);
+      _mm_storeu_ps(to + (j + 3) * to_stride + i, d);
     }
     for (; j < columns; ++j)
-      for (int64_t r = i; r < i + 4; ++r) to[j * stride + r] = from[r * columns + j];
+      for (int64_t r = i; r < i + 4; ++r) to[j * to_stride + r] = from[r * from_stride + j];
   }
 }
 
-}  // namespace
-
 at::Tensor packed_rows(const at::Tensor& t_in) {
-  const at::Tensor t = with_dense_width(t_in);
+  const at::Tensor t = with_dense_rows(t_in);
   const int64_t heads = t.size(1), length = t.size(2), width = t.size(3), rows = padded_to_block(length);
   const at::Tensor packed = at::empty({t.size(0), heads, rows, width}, t.options().dtype(at::kFloat));
   const at::IntArrayRef in = t.strides();
@@ -87,7 +85,7 @@ at::Tensor packed_columns(const at::Tensor& rows) {
   float* to = columns.mutable_data_ptr<float>();
   for_blocks(rows, length, [&](int64_t b, int64_t h, int64_t first, int64_t) {
     const int64_t head = (b * heads + h) * length * width;
-    turn_block(from + head + first * width, width, to + head + first, length);
+    turn_block(from + head + first * width, width, kAttentionBlock, width, to + head + first, length);
   });
   return columns;
 }
@@ -95,8 +93,7 @@ at::Tensor packed_columns(const at::Tensor& rows) {
 at::Tensor unpacked(const at::Tensor& rows, int64_t length, at::ScalarType type) {
   MOREX_ASSERT(rows.is_contiguous());
   const int64_t heads = rows.size(1), padded = rows.size(2), width = rows.size(3);
-  const at::Tensor t = at::empty_strided({rows.size(0), heads, length, width},
-                                         {length * heads * width, width, heads * width, 1}, rows.options().dtype(type));
+  const at::Tensor t = empty_heads(rows.size(0), heads, length, width, rows.options().dtype(type));
   const at::IntArrayRef out = t.strides();
   const float* from = rows.const_data_ptr<float>();
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, type, "unpacked", [&] {
@@ -113,7 +110,7 @@ at::Tensor unpacked(const at::Tensor& rows, int64_t length, at::ScalarType type)
 }
 
 at::Tensor row_products(const at::Tensor& a_in, const at::Tensor& b_in) {
-  const at::Tensor a = with_dense_width(a_in), b = with_dense_width(b_in);
+  const at::Tensor a = with_dense_rows(a_in), b = with_dense_rows(b_in);
   MOREX_ASSERT(a.sizes() == b.sizes() && a.scalar_type() == b.scalar_type());
   const int64_t heads = a.size(1), length = a.size(2), width = a.size(3);
   const at::Tensor sums = at::empty({a.size(0), heads, length}, a.options().dtype(at::kFloat));

@@ -8,6 +8,9 @@ inline constexpr int64_t kAttentionBlock = 64;
 
 inline int64_t padded_to_block(int64_t n) { return (n + kAttentionBlock - 1) / kAttentionBlock * kAttentionBlock; }
 
+// to [columns, rows] = from [rows, columns]ᵀ, in fours of rows: both must have room for a whole last four.
+void turn_block(const float* from, int64_t from_stride, int64_t rows, int64_t columns, float* to, int64_t to_stride);
+
 // t [B, H, N, K], bfloat16 or float32, any strides -> float32 [B, H, padded N, K].
 at::Tensor packed_rows(const at::Tensor& t);
 

@@ -2,13 +2,13 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_strided.h>
 
 #include <algorithm>
 #include <vector>
 
 #include "ops/attention_forms.h"
 #include "ops/attention_visibility.h"
+#include "ops/dense_rows.h"
 #include "ops/few_rows.h"
 #include "ops/vector_loops.h"
 
@@ -62,13 +62,11 @@ void attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, float
 
 AttentionResult short_attention(const at::Tensor& q_in, const at::Tensor& k_in, const at::Tensor& v_in, double scale,
                                 const AttentionKind& kind) {
-  const auto dense_rows = [](const at::Tensor& t) { return t.stride(3) == 1 ? t : t.contiguous(); };
-  const at::Tensor q = dense_rows(q_in), k = dense_rows(k_in), v = dense_rows(v_in);
+  const at::Tensor q = with_dense_rows(q_in), k = with_dense_rows(k_in), v = with_dense_rows(v_in);
   const int64_t batch = q.size(0), heads = q.size(1), length = q.size(2), width = q.size(3);
   const int64_t key_heads = k.size(1), keys = k.size(2), rows = heads / key_heads * length;
   AttentionResult r;
-  r.out =
-      at::empty_strided({batch, heads, length, width}, {length * heads * width, width, heads * width, 1}, q.options());
+  r.out = empty_heads(batch, heads, length, width, q.options());
   r.lse = at::empty({batch, heads, length}, q.options().dtype(at::kFloat));
   if (q.numel() == 0) return r;
   const Visibility visible(kind, length, keys);

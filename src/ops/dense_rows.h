@@ -1,11 +1,18 @@
-// Matrices as row loops read them.
+// Tensors as row loops read and write them.
 #pragma once
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_strided.h>
 
 namespace morex::ops {
 
-// x [T, n] itself where the elements of a row lie side by side, whatever lies between rows; a contiguous copy
+// x [..., n] itself where the elements of a row lie side by side, whatever lies between rows; a contiguous copy
 // otherwise.
-inline at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(1) == 1 ? x : x.contiguous(); }
+inline at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
+
+// An empty [B, H, L, K] with the heads of a token side by side, so that [B·L, H·K] is a view of it.
+inline at::Tensor empty_heads(int64_t batch, int64_t heads, int64_t length, int64_t width,
+                              const at::TensorOptions& options) {
+  return at::empty_strided({batch, heads, length, width}, {length * heads * width, width, heads * width, 1}, options);
+}
 
 }  // namespace morex::ops

@@ -3,11 +3,11 @@
 #include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_strided.h>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/rope_reference.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
@@ -68,8 +68,6 @@ void rotate(const at::Tensor& x, const at::Tensor& y, const at::Tensor& cos, con
   });
 }
 
-at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(3) == 1 ? x : x.contiguous(); }
-
 }  // namespace
 
 at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
@@ -82,7 +80,7 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& si
   return node.record(y, {c, s}, [](const BackwardPass& pass) -> Tensors {
     const at::Tensor dy = with_dense_rows(pass.grads[0]);
     const int64_t b = dy.size(0), h = dy.size(1), l = dy.size(2), k = dy.size(3);
-    const at::Tensor dx = at::empty_strided({b, h, l, k}, {l * h * k, k, h * k, 1}, dy.options());
+    const at::Tensor dx = empty_heads(b, h, l, k, dy.options());
     rotate(dy, dx, pass.saved[0], pass.saved[1], true);
     return {dx};
   });
