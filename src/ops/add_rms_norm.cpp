@@ -39,6 +39,12 @@ template <typename T, typename A>
   }
 }
 
+template <typename T>
+[[gnu::always_inline]] inline void weight_row(const T* unit, const T* w, T* normed, int64_t d) {
+#pragma omp simd
+  for (int64_t i = 0; i < d; ++i) normed[i] = narrow<T>(widen(w[i]) * widen(unit[i]));
+}
+
 // With g = dnormed·w: dsum = dstream + rstd·(g - unit·mean(g·unit)).
 template <typename T, typename A>
 [[gnu::always_inline]] inline A projection(const T* dnormed, const T* w, const T* unit, int64_t d) {
@@ -106,6 +112,23 @@ Normalised forward(const at::Tensor& stream_in, const at::Tensor& delta_in, cons
   return out;
 }
 
+// normed again, from the unit rows that are kept: the same product, rounded in the same way.
+at::Tensor weighted(const at::Tensor& unit, const at::Tensor& weight) {
+  const at::Tensor w = weight.detach().to(unit.scalar_type()).contiguous();
+  const at::Tensor normed = at::empty(unit.sizes(), unit.options());
+  const int64_t rows = unit.size(0), d = unit.size(1);
+  AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, unit.scalar_type(), "add_rms_norm_again", [&] {
+    const scalar_t *units = unit.const_data_ptr<scalar_t>(), *ws = w.const_data_ptr<scalar_t>();
+    scalar_t* out = normed.mutable_data_ptr<scalar_t>();
+    for_chunks(rows, rows_per_chunk(d), [&](int64_t begin, int64_t end) {
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t t = begin; t < end; ++t) weight_row(units + t * d, ws, out + t * d, d);
+      });
+    });
+  });
+  return normed;
+}
+
 struct StreamGradients {
   at::Tensor wide, narrow;  // [T, D] of the sum, in its dtype and in delta's; undefined unless asked for
 };
@@ -149,6 +172,7 @@ StreamAndNorm add_rms_norm(const at::Tensor& stream, const at::Tensor& delta, co
   const bool keep = node.wants(0) || node.wants(1) || node.wants(2);
   const Normalised out = forward(stream, delta, weight, eps, keep);
   const bool alike = stream.scalar_type() == delta.scalar_type();
+  node.remakes(1, [](const Tensors& saved) { return weighted(saved[0], saved[1]); });
   const Tensors recorded =
       node.record({out.stream, out.normed}, {out.unit, weight, out.rstd}, [alike](const BackwardPass& pass) -> Tensors {
         const at::Tensor &unit = pass.saved[0], &weight = pass.saved[1], &rstd = pass.saved[2];

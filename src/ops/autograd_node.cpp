@@ -16,6 +16,18 @@ using torch::autograd::Node;
 using torch::autograd::SavedVariable;
 using torch::autograd::variable_list;
 
+using StrongTensor = c10::intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+using WeakTensor = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+
+class RecordedNode;
+
+// A tensor that a node keeps: itself, or the node that can form it again.
+struct Kept {
+  SavedVariable variable;
+  std::shared_ptr<RecordedNode> source;
+  size_t output = 0;  // of source
+};
+
 class RecordedNode : public Node {
  public:
   RecordedNode(const char* name, bool keeps_missing, BackwardFunction backward)
@@ -25,28 +37,56 @@ class RecordedNode : public Node {
 
   // After the outputs became this node's: an output that is saved must not keep its own node alive.
   void save(at::TensorList tensors) {
-    saved_.reserve(tensors.size());
-    for (const at::Tensor& tensor : tensors) {
-      if (tensor.defined()) {
-        saved_.emplace_back(tensor, /*is_output=*/tensor.grad_fn().get() == this);
+    saved_.resize(tensors.size());
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      const at::Tensor& tensor = tensors[i];
+      if (!tensor.defined()) continue;
+      const bool own = tensor.grad_fn().get() == this;
+      if (auto source = own ? nullptr : source_of(tensor)) {
+        saved_[i].source = std::move(source);
+        saved_[i].output = tensor.output_nr();
       } else {
-        saved_.emplace_back();
+        saved_[i].variable = SavedVariable(tensor, /*is_output=*/own);
       }
     }
+  }
+
+  // The outputs as they were recorded: changed in place since, they are not what would be formed again.
+  void can_remake(size_t output, RemakeFunction remake, const at::Tensor& recorded) {
+    remakes_.push_back({output, recorded._version(), std::move(remake), WeakTensor(StrongTensor())});
+  }
+
+  // The node that forms this tensor again, null where there is none.
+  static std::shared_ptr<RecordedNode> source_of(const at::Tensor& tensor) {
+    if (!tensor.requires_grad() || tensor.is_view()) return nullptr;
+    auto node = std::dynamic_pointer_cast<RecordedNode>(tensor.grad_fn());
+    if (node == nullptr) return nullptr;
+    Remake* remake = node->find_remake(tensor.output_nr());
+    return remake != nullptr && remake->version == tensor._version() ? node : nullptr;
+  }
+
+  // While somebody still holds what was formed last, that is given again.
+  at::Tensor remake(size_t output) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    check_not_released();
+    Remake& remake = *find_remake(output);
+    if (auto held = remake.last.lock()) return at::Tensor(std::move(held));
+    const at::NoGradGuard no_grad;
+    at::Tensor formed = remake.form(unpacked());
+    formed.requires_grad_(true);  // as what was saved
+    remake.last = WeakTensor(formed.getIntrusivePtr());
+    return formed;
   }
 
   variable_list apply(variable_list&& grads) override {
     const std::lock_guard<std::mutex> lock(mutex_);  // against release_variables
     MOREX_CHECK(!at::GradMode::is_enabled(), ErrorKind::kRun,
                 "[{}] its gradient must not be differentiated again: it has no second derivative here", name_);
-    MOREX_CHECK(!released_, ErrorKind::kRun, "[{}] {}", name_, torch::autograd::ERR_BACKWARD_TWICE);
+    check_not_released();
     for (size_t i = 0; i < grads.size(); ++i) {
       if (!grads[i].defined() && !keeps_missing_) grads[i] = input_metadata(i).zeros_like();
     }
-    variable_list saved;
-    saved.reserve(saved_.size());
-    for (const SavedVariable& variable : saved_) saved.push_back(variable.unpack(getptr()));
-    variable_list result = backward_(BackwardPass(std::move(saved), std::move(grads), *this));
+    variable_list result = backward_(BackwardPass(unpacked(), std::move(grads), *this));
     MOREX_ASSERT(result.size() == next_edges().size());
     return result;
   }
@@ -54,14 +94,41 @@ class RecordedNode : public Node {
   void release_variables() override {
     const std::lock_guard<std::mutex> lock(mutex_);
     saved_.clear();
+    remakes_.clear();
     released_ = true;
   }
 
  private:
+  struct Remake {
+    size_t output;
+    int64_t version;
+    RemakeFunction form;
+    WeakTensor last;
+  };
+
+  Remake* find_remake(size_t output) {
+    const auto found =
+        std::find_if(remakes_.begin(), remakes_.end(), [&](const Remake& r) { return r.output == output; });
+    return found == remakes_.end() ? nullptr : &*found;
+  }
+
+  void check_not_released() const {
+    MOREX_CHECK(!released_, ErrorKind::kRun, "[{}] {}", name_, torch::autograd::ERR_BACKWARD_TWICE);
+  }
+
+  variable_list unpacked() {
+    variable_list tensors;
+    tensors.reserve(saved_.size());
+    for (const Kept& kept : saved_)
+      tensors.push_back(kept.source ? kept.source->remake(kept.output) : kept.variable.unpack(getptr()));
+    return tensors;
+  }
+
   const char* name_;
   bool keeps_missing_;
   BackwardFunction backward_;
-  std::vector<SavedVariable> saved_;
+  std::vector<Kept> saved_;
+  std::vector<Remake> remakes_;
   bool released_ = false;
 };
 
@@ -84,6 +151,12 @@ AutogradNode::AutogradNode(const char* name, at::TensorList inputs, Reach reach)
       recording_(at::GradMode::is_enabled() && (reach == Reach::kLeaves || any_wanted(inputs))) {}
 
 bool AutogradNode::wants(size_t input) const { return recording_ && requires_grad(inputs_[input]); }
+
+void AutogradNode::passes(size_t input, size_t output) {
+  if (!recording_) return;
+  if (auto source = RecordedNode::source_of(inputs_[input]))
+    remakes(output, [source, from = inputs_[input].output_nr()](const Tensors&) { return source->remake(from); });
+}
 
 void AutogradNode::changes(const at::Tensor& input) { changed_ = input; }
 
@@ -110,6 +183,7 @@ Tensors AutogradNode::record(Tensors outputs, at::TensorList saved, BackwardFunc
       [](const at::Tensor& x) { return x.view_as(x); }, /*pure_view=*/false);
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = *wrapped[i];
   node->save(saved);
+  for (auto& [output, remake] : remakes_) node->can_remake(output, std::move(remake), outputs[output]);
   return outputs;
 }
 

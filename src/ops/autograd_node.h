@@ -39,6 +39,9 @@ using BackwardFunction = std::function<Tensors(const BackwardPass&)>;
 // to (a computation that runs again, with all that it uses).
 enum class Reach { kInputs, kLeaves };
 
+// Forms an output of a node again from what the node saved, to the bit.
+using RemakeFunction = std::function<at::Tensor(const Tensors& saved)>;
+
 // Makes one node: constructed before the forward computation, which then runs unrecorded until record() takes its
 // result. When nothing can be differentiated (no_grad; no input that requires it, unless the node reaches leaves),
 // record() gives its outputs back.
@@ -58,6 +61,13 @@ class AutogradNode {
   // Gradients of outputs that nothing reached stay undefined in the backward pass.
   void keep_missing() { keeps_missing_ = true; }
 
+  // Nodes that save this output keep this node in its place, and form the output again when they need it: for what
+  // costs little next to the memory it would take. What `remake` captures is const.
+  void remakes(size_t output, RemakeFunction remake) { remakes_.push_back({output, std::move(remake)}); }
+
+  // Tells that this output is that input: where another node can form the input again, the output, too.
+  void passes(size_t input, size_t output);
+
   // Records the outputs as results of the inputs. saved: inputs, outputs or other tensors (undefined: stay so), freed
   // with the graph. Outputs of integral types get no gradient. Differentiating twice throws Error(kRun).
   at::Tensor record(at::Tensor output, at::TensorList saved, BackwardFunction backward);
@@ -69,6 +79,7 @@ class AutogradNode {
   Tensors inputs_;
   at::Tensor changed_;
   bool recording_, keeps_missing_ = false;
+  std::vector<std::pair<size_t, RemakeFunction>> remakes_;
   at::NoGradGuard no_grad_;
 };
 

@@ -74,7 +74,10 @@ Tensors products(const at::Tensor& x, const std::vector<MapWeight>& weights, boo
     transposed.push_back(weights[i].transposed);
     if (node.wants(i + 1)) saved[0] = x;
   }
-  if (pass_on) outputs.push_back(x.detach());
+  if (pass_on) {
+    node.passes(0, outputs.size());
+    outputs.push_back(x.detach());
+  }
   return node.record(std::move(outputs), saved,
                      [transposed](const BackwardPass& pass) { return backward(pass, transposed); });
 }

@@ -25,9 +25,12 @@
 namespace morex::ops {
 namespace {
 
-// Logits held at a time: 64 MiB in float32. Enough rows that reading the weight does not dominate its product.
-constexpr int64_t kLogitElements = int64_t{1} << 24;
-constexpr int64_t kMinimalRows = 64;
+// Logits held at a time: enough rows that reading the weight does not dominate its product, in units that suit it.
+constexpr int64_t kLogitBytes = int64_t{32} << 20, kRowUnit = 64;
+
+int64_t rows_at_a_time(int64_t classes, int64_t element_size) {
+  return std::max(kRowUnit, kLogitBytes / (classes * element_size) / kRowUnit * kRowUnit);
+}
 
 // The rows that count, as indices; all of them must be valid classes.
 at::Tensor supervised_rows(const at::Tensor& targets, int64_t classes) {
@@ -114,7 +117,7 @@ at::Tensor linear_cross_entropy(const at::Tensor& h_in, const at::Tensor& weight
   const bool want_dh = node.wants(0), want_dw = node.wants(1);
   const at::ScalarType wide = wide_type(h.scalar_type());
 
-  const int64_t n = h.size(0), step = std::max(kMinimalRows, kLogitElements / std::max<int64_t>(1, classes));
+  const int64_t n = h.size(0), step = rows_at_a_time(classes, h.element_size());
   const at::Tensor nll = at::empty({n}, h.options().dtype(at::kDouble));
   at::Tensor dh, dw;
   if (want_dh) dh = at::empty_like(h);                                   // [n, D]

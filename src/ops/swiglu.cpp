@@ -63,7 +63,8 @@ Tensors swiglu_backward(const BackwardPass& pass, Activation activation) {
   return {d_gate, d_up};
 }
 
-at::Tensor swiglu_forward(const at::Tensor& gate, const at::Tensor& up, Activation activation) {
+at::Tensor swiglu_forward(const at::Tensor& gate_in, const at::Tensor& up_in, Activation activation) {
+  const at::Tensor gate = with_dense_rows(gate_in.detach()), up = with_dense_rows(up_in.detach());
   const at::Tensor y = at::empty(gate.sizes(), gate.options());  // [T, F]
   AT_DISPATCH_FLOATING_TYPES_AND(at::kBFloat16, gate.scalar_type(), "swiglu", [&] {
     const scalar_t *g = gate.const_data_ptr<scalar_t>(), *u = up.const_data_ptr<scalar_t>();
@@ -85,7 +86,8 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, Activation activ
   MOREX_ASSERT(gate.dim() == 2 && gate.sizes() == up.sizes() && gate.scalar_type() == up.scalar_type());
   if (!gate.is_cpu()) return reference::swiglu(gate, up, activation);
   AutogradNode node("swiglu", {gate, up});
-  const at::Tensor y = swiglu_forward(with_dense_rows(gate.detach()), with_dense_rows(up.detach()), activation);
+  const at::Tensor y = swiglu_forward(gate, up, activation);
+  node.remakes(0, [activation](const Tensors& saved) { return swiglu_forward(saved[0], saved[1], activation); });
   return node.record(y, {gate, up},
                      [activation](const BackwardPass& pass) { return swiglu_backward(pass, activation); });
 }

@@ -110,6 +110,61 @@ TEST(AutogradNode, AnInputChangedInPlaceGoesOnAsTheOutput) {
   EXPECT_ANY_THROW(add_twice(leaf(1), a)) << "a leaf's value would be lost";
 }
 
+// 2a as a node that can form it again from a, and counts how often it did.
+at::Tensor doubled(const at::Tensor& a, int64_t& count) {
+  AutogradNode node("doubled", {a});
+  node.remakes(0, [&count](const Tensors& saved) {
+    ++count;
+    return saved[0].mul(2);
+  });
+  return node.record(a.mul(2), {a}, [](const BackwardPass& pass) -> Tensors { return {pass.grads[0].mul(2)}; });
+}
+
+// The input again, as an output beside nothing else.
+at::Tensor passed(const at::Tensor& a) {
+  AutogradNode node("passed", {a});
+  node.passes(0, 0);
+  return node.record(a.detach(), {}, [](const BackwardPass& pass) -> Tensors { return {pass.grads[0]}; });
+}
+
+TEST(AutogradNode, WhatCanBeFormedAgainIsNotKept) {
+  int64_t count = 0;
+  const at::Tensor a = leaf(2), b = leaf(3);
+  at::Tensor x = passed(passed(doubled(a, count)));
+  const c10::weak_intrusive_ptr<c10::StorageImpl> memory(x.storage().getWeakStorageImpl());
+  const at::Tensor y = product(x, b);
+  x.reset();
+  EXPECT_TRUE(memory.expired());
+  EXPECT_EQ(count, 0);
+  const Tensors grads = ops::gradients({y}, {a, b}, {constant(1)});
+  EXPECT_EQ(count, 1);
+  EXPECT_TRUE(at::equal(grads[0], constant(6)));
+  EXPECT_TRUE(at::equal(grads[1], constant(4)));
+}
+
+TEST(AutogradNode, WhatChangedSinceIsKeptAsItIs) {
+  int64_t count = 0;
+  const at::Tensor a = leaf(2), b = leaf(3), x = doubled(a, count);
+  const at::Tensor before = product(x, b);
+  {
+    const at::NoGradGuard no_grad;
+    x.add_(1);
+  }
+  const at::Tensor y = product(passed(x), b), z = product(x, b);
+  EXPECT_TRUE(at::equal(ops::gradients({y}, {b}, {constant(1)})[0], constant(5)));
+  EXPECT_TRUE(at::equal(ops::gradients({z}, {b}, {constant(1)})[0], constant(5)));
+  EXPECT_EQ(count, 0);
+  EXPECT_TRUE(at::equal(ops::gradients({before}, {b}, {constant(1)})[0], constant(4))) << "what it was when saved";
+}
+
+TEST(AutogradNode, NothingIsFormedAgainFromAFreedGraph) {
+  int64_t count = 0;
+  const at::Tensor a = leaf(2), b = leaf(3), x = doubled(a, count), y = product(x, b);
+  x.backward(constant(1));
+  EXPECT_THROW(ops::gradients({y}, {b}, {constant(1)}), Error);
+  EXPECT_EQ(count, 0);
+}
+
 TEST(AutogradNode, RefusesWhatItCannotGive) {
   const at::Tensor a = leaf(2), b = leaf(3);
   at::Tensor y = product(a, b);

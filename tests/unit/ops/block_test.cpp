@@ -9,6 +9,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "ops/add_rms_norm.h"
+#include "ops/autograd_node.h"
 #include "ops/dropout.h"
 #include "ops/dropout_reference.h"
 #include "ops/grid_rows.h"
@@ -26,6 +27,19 @@ namespace morex::test {
 namespace {
 
 const std::vector<int64_t> kRows = {0, 1, 7, 64, 257};
+
+// What a node that saved t finds in its backward pass, after all other handles of t have gone.
+at::Tensor as_saved(at::Tensor t) {
+  at::Tensor found;
+  ops::AutogradNode node("saving", {t});
+  at::Tensor sum = node.record(t.detach().sum(), {t}, [&](const ops::BackwardPass& pass) -> ops::Tensors {
+    found = pass.saved[0];
+    return {at::Tensor()};
+  });
+  t.reset();
+  sum.backward();
+  return found;
+}
 
 TEST(RmsNorm, MatchesReference) {
   const OpFunction op = [](const auto& in) { return ops::rms_norm(in[0], in[1], 1e-5); };
@@ -103,6 +117,15 @@ TEST(AddRmsNorm, GivesTheSameWithAndWithoutAGraph) {
     const ops::StreamAndNorm recorded = ops::add_rms_norm(stream, delta.clone().requires_grad_(true), w, 1e-5);
     EXPECT_TRUE(at::equal(plain.stream, recorded.stream.detach()));
     EXPECT_TRUE(at::equal(plain.normed, recorded.normed.detach()));
+  }
+}
+
+TEST(AddRmsNorm, FormsItsRowsAgainToTheBit) {
+  for (const at::ScalarType dtype : all_dtypes()) {
+    const at::Tensor stream = random_tensor({33, 96}, 1).to(dtype), w = random_tensor({96}, 3).to(dtype);
+    const at::Tensor delta = random_tensor({33, 96}, 2).to(dtype).requires_grad_(true);
+    const at::Tensor normed = ops::add_rms_norm(stream, delta, w, 1e-5).normed.detach();
+    EXPECT_TRUE(at::equal(normed, as_saved(ops::add_rms_norm(stream, delta, w, 1e-5).normed))) << dtype;
   }
 }
 
@@ -198,6 +221,16 @@ TEST(Swiglu, MatchesReference) {
       }
     }
     check_gradients(op, {random_tensor({3, 5}, 1), random_tensor({3, 5}, 2)});
+  }
+}
+
+TEST(Swiglu, FormsItsRowsAgainToTheBit) {
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const Layout layout : all_layouts()) {
+      const at::Tensor gate = laid_out(random_tensor({33, 96}, 1).to(dtype), layout).requires_grad_(true);
+      const at::Tensor up = laid_out(random_tensor({33, 96}, 2).to(dtype), layout);
+      EXPECT_TRUE(at::equal(ops::swiglu(gate, up).detach(), as_saved(ops::swiglu(gate, up)))) << dtype;
+    }
   }
 }
 
