@@ -9,17 +9,10 @@
 
 #include "base/error.h"
 #include "ops/chunks.h"
-#include "ops/wide.h"
+#include "ops/vector_loops.h"
 
 namespace morex::ops {
 namespace {
-
-template <typename T>
-void add_row(T* __restrict to, const T* __restrict from, int64_t width) {
-#pragma omp simd
-  for (int64_t j = 0; j < width; ++j)
-    to[j] = static_cast<T>(static_cast<Wide<T>>(to[j]) + static_cast<Wide<T>>(from[j]));
-}
 
 bool in_place(const at::Tensor& t) { return t.is_cpu() && t.stride(1) == 1; }
 
@@ -59,7 +52,9 @@ void add_rows(const at::Tensor& y, const at::Tensor& tokens, const at::Tensor& r
     scalar_t* to = y.mutable_data_ptr<scalar_t>();
     const scalar_t* from = rows.const_data_ptr<scalar_t>();
     for_chunks(tokens.size(0), rows_per_chunk(width), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) add_row(to + token[i] * y_stride, from + i * rows_stride, width);
+      in_vectors([&]() __attribute__((always_inline)) {
+        for (int64_t i = begin; i < end; ++i) add_row(from + i * rows_stride, to + token[i] * y_stride, width);
+      });
     });
   });
 }

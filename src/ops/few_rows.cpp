@@ -178,8 +178,7 @@ template <typename T>
 void store_row(const float* sums, T* y, int64_t n, bool accumulate) {
   in_vectors([&]() __attribute__((always_inline)) {
     if (accumulate) {
-#pragma omp simd
-      for (int64_t i = 0; i < n; ++i) y[i] = narrow<T>(widen(y[i]) + sums[i]);
+      add_row(sums, y, n);
     } else {
       convert_row(sums, y, n);
     }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/system.h"
 #include "ops/few_rows.h"
+#include "ops/skinny_products.h"
 #include "ops/time_recorder.h"
 
 #ifdef MOREX_HAS_MKLDNN_MATMUL
@@ -52,6 +53,10 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
   if (few) {
     few_rows_product(out, a, b, accumulate);
+    return;
+  }
+  if (!accumulate && skinny_apply(out, a, b)) {
+    skinny_product(out, a, b);
     return;
   }
 #ifdef MOREX_HAS_MKLDNN_MATMUL

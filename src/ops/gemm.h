@@ -2,8 +2,9 @@
 // are the bricks of the nodes. Operands of one call have one dtype (float32, bfloat16, float64) and may be strided; a
 // weight of another dtype (a float32 leaf under bfloat16 activations) is rounded to it. Results are contiguous. In
 // float32 on CPUs where ATen's library is slow (AMD), products of some size go to oneDNN; a few rows go to few_rows.h,
-// everything else is ATen. Error: one rounding of the result plus K·eps of the accumulation in float32 (float64).
-// A row of a product with weights is computed by the same call whether or not an adapter is attached.
+// narrow results in bfloat16 to skinny_products.h, everything else is ATen. Error: one rounding of the result plus
+// K·eps of the accumulation in float32 (float64). A row of a product with weights is computed by the same call whether
+// or not an adapter is attached.
 #pragma once
 #include <ATen/core/Tensor.h>
 

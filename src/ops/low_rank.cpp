@@ -3,7 +3,6 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -13,6 +12,7 @@
 #include "ops/dense_rows.h"
 #include "ops/few_rows.h"
 #include "ops/gemm.h"
+#include "ops/router_rows.h"
 #include "ops/vector_loops.h"
 #include "ops/wide.h"
 
@@ -22,13 +22,6 @@ namespace {
 // Elements of bfloat16 x that are widened at a time: 1 MiB in float32 stays in a core's cache until the product reads
 // it.
 constexpr int64_t kWidenedElements = int64_t{1} << 18;
-
-// y[i] += x[i], rounded once.
-template <typename From, typename To>
-[[gnu::always_inline]] inline void add_row(const From* x, To* y, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(y[i]) + widen(x[i]));
-}
 
 // to = from, or to += from, row by row; one of them bfloat16, the other float32.
 template <typename To, typename From, bool kAdd = false>
@@ -86,6 +79,7 @@ at::Tensor with_ones(const at::Tensor& z, at::ScalarType type) {
 at::Tensor wide_product(const at::Tensor& x, const at::Tensor& ag) {
   const at::ScalarType wide = wide_type(x.scalar_type());
   const at::Tensor a = ag.detach().to(wide);
+  if (router_rows_apply(x, a)) return router_dots(x.detach(), a.contiguous());
   at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));
   for_widened_parts(
       x, [&](int64_t row, int64_t count) { h.narrow(0, row, count).copy_(matmul_nt(widened(x, row, count), a)); });
@@ -94,6 +88,11 @@ at::Tensor wide_product(const at::Tensor& x, const at::Tensor& ag) {
 
 // The product dh·ag [T, d] of the wide type, rounded to x's: into a new tensor, or added to `sum`.
 at::Tensor narrowed_product(const at::Tensor& dh, const at::Tensor& ag, const at::Tensor& x, const at::Tensor& sum) {
+  if (router_rows_apply(x, ag)) {
+    const at::Tensor dx = sum.defined() ? sum : at::empty(x.sizes(), x.options().requires_grad(false));
+    router_input_gradient(dx, dh, ag.contiguous(), sum.defined());
+    return dx;
+  }
   if (x.scalar_type() == dh.scalar_type()) {
     if (!sum.defined()) return matmul_nn(dh, ag);
     add_matmul_nn(sum, dh, ag);
@@ -112,8 +111,10 @@ at::Tensor narrowed_product(const at::Tensor& dh, const at::Tensor& ag, const at
   return dx;
 }
 
-// dhᵀ·x [R, d] summed in the wide type, into zeros.
-void add_wide_leaf_gradient(const at::Tensor& sum, const at::Tensor& dh, const at::Tensor& x) {
+// sum = dhᵀ·x [R, d] in the wide type.
+void set_wide_leaf_gradient(const at::Tensor& sum, const at::Tensor& dh, const at::Tensor& x) {
+  if (router_rows_apply(x, sum)) return router_gradient(sum, dh, x.detach());
+  sum.zero_();
   for_widened_parts(
       x, [&](int64_t row, int64_t count) { add_matmul_tn(sum, dh.narrow(0, row, count), widened(x, row, count)); });
 }
@@ -134,8 +135,8 @@ Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
     dag.narrow(0, 0, down_rows).copy_(matmul_tn(dh, kept));
     const at::Tensor dg = dag.narrow(0, down_rows, routes);
     const bool in_place = dg.scalar_type() == du.scalar_type();
-    const at::Tensor sum = in_place ? dg.zero_() : at::zeros(dg.sizes(), du.options());
-    add_wide_leaf_gradient(sum, du, x);
+    const at::Tensor sum = in_place ? dg : at::empty(dg.sizes(), du.options());
+    set_wide_leaf_gradient(sum, du, x);
     if (!in_place) dg.copy_(sum);
   }
   return {dx, apart ? dkept : at::Tensor(), dag};
@@ -167,8 +168,8 @@ at::Tensor down_fp32(const at::Tensor& x, const at::Tensor& ag) {
     at::Tensor dx, dag;
     if (pass.wants(0)) dx = narrowed_product(dh, ag.detach().to(dh.scalar_type()), x, {});  // [T, d]
     if (pass.wants(1)) {
-      dag = at::zeros(ag.sizes(), dh.options());  // [R, d]
-      add_wide_leaf_gradient(dag, dh, x);
+      dag = at::empty(ag.sizes(), dh.options());  // [R, d]
+      set_wide_leaf_gradient(dag, dh, x);
       dag = dag.to(ag.scalar_type());
     }
     return {dx, dag};

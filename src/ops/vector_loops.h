@@ -81,4 +81,11 @@ template <typename From, typename To>
   for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(x[i]));
 }
 
+// y[i] += x[i], rounded once.
+template <typename From, typename To>
+[[gnu::always_inline]] inline void add_row(const From* x, To* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(y[i]) + widen(x[i]));
+}
+
 }  // namespace morex::ops

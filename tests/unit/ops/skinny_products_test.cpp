@@ -1,0 +1,106 @@
+#include "ops/skinny_products.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/system.h"
+#include "support/golden_tensors.h"
+#include "unit/ops/compare.h"
+
+namespace morex::test {
+namespace {
+
+class SkinnyProducts : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!cpu_features().avx512_bf16 || !cpu_features().avx512_bw_dq_vl) GTEST_SKIP() << "no bfloat16 dot products";
+  }
+};
+
+at::Tensor numbers(int64_t rows, int64_t columns, uint64_t seed) {
+  return random_tensor({rows, columns}, seed).to(at::kBFloat16);
+}
+
+at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
+  EXPECT_TRUE(ops::skinny_apply(out, a, b));
+  ops::skinny_product(out, a, b);
+  return out;
+}
+
+// Each number within the rounding of the result and what float32 sums of k products leave.
+void expect_exact_but_for_rounding(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
+  const at::Tensor wide_a = a.to(at::kDouble), wide_b = b.to(at::kDouble), exact = wide_a.mm(wide_b);
+  const double steps = static_cast<double>(a.size(1)) * std::numeric_limits<float>::epsilon();
+  const at::Tensor allowed = exact.abs().mul(1.0 / 256).add(wide_a.abs().mm(wide_b.abs()), steps);
+  EXPECT_TRUE((out.to(at::kDouble) - exact).abs().le(allowed).all().item<bool>());
+}
+
+TEST_F(SkinnyProducts, MatchFloat64ForEveryCount) {
+  for (const int64_t ranks : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 128}) {
+    for (const int64_t rows : {1, 2, 31, 33, 66}) {
+      for (const int64_t width : {1, 15, 16, 31, 32, 33, 64, 97}) {
+        SCOPED_TRACE(testing::Message() << "ranks " << ranks << " rows " << rows << " width " << width);
+        const at::Tensor x = numbers(rows, width, 1), w = numbers(ranks, width, 2), z = numbers(rows, ranks, 3);
+        expect_exact_but_for_rounding(product(x, w.t()), x, w.t());
+        expect_exact_but_for_rounding(product(z.t(), x), z.t(), x);
+      }
+    }
+  }
+}
+
+TEST_F(SkinnyProducts, ReadAndWriteSlices) {
+  constexpr int64_t kRows = 45, kWidth = 70, kRanks = 20;
+  const at::Tensor x = numbers(kRows, 3 * kWidth, 1).narrow(1, kWidth - 1, kWidth);
+  const at::Tensor w = numbers(kRanks, 2 * kWidth, 2).narrow(1, 3, kWidth);
+  const at::Tensor z = numbers(kRows, 2 * kRanks, 3).narrow(1, 7, kRanks);
+  for (const auto& [a, b] : {std::pair{x, w.t()}, std::pair{z.t(), x}}) {
+    const at::Tensor wide = numbers(a.size(0), 3 * b.size(1), 4), before = wide.clone();
+    const at::Tensor out = wide.narrow(1, b.size(1), b.size(1));
+    ASSERT_TRUE(ops::skinny_apply(out, a, b));
+    ops::skinny_product(out, a, b);
+    expect_exact_but_for_rounding(out, a, b);
+    for (const int64_t beside : {int64_t{0}, 2 * b.size(1)})
+      EXPECT_TRUE(same_bits(wide.narrow(1, beside, b.size(1)), before.narrow(1, beside, b.size(1))));
+  }
+}
+
+TEST_F(SkinnyProducts, DependNeitherOnThreadsNorOnOtherRows) {
+  const at::Tensor x = numbers(300, 200, 1), w = numbers(24, 200, 2), z = numbers(300, 24, 3);
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
+  const at::Tensor down = product(x, w.t()), gradient = product(z.t(), x);
+  at::set_num_threads(2);
+  EXPECT_TRUE(same_bits(product(x, w.t()), down));
+  EXPECT_TRUE(same_bits(product(z.t(), x), gradient));
+  at::set_num_threads(threads);
+  for (const int64_t first : {0, 1, 130})
+    EXPECT_TRUE(same_bits(product(x.narrow(0, first, 150), w.t()), down.narrow(0, first, 150)));
+}
+
+TEST_F(SkinnyProducts, NotANumberStaysWhereItIs) {
+  const at::Tensor x = numbers(40, 64, 1), w = numbers(16, 64, 2);
+  x[17][5] = std::numeric_limits<double>::quiet_NaN();
+  const at::Tensor bad = product(x, w.t()).isnan().any(1);  // [40]
+  EXPECT_TRUE(bad[17].item<bool>());
+  EXPECT_EQ(bad.sum().item<int64_t>(), 1);
+}
+
+TEST_F(SkinnyProducts, LeaveOtherProductsAlone) {
+  const auto apply = [](const at::Tensor& a, const at::Tensor& b) {
+    return ops::skinny_apply(at::empty({a.size(0), b.size(1)}, a.options()), a, b);
+  };
+  const at::Tensor x = numbers(40, 64, 1), w = numbers(16, 64, 2);
+  EXPECT_FALSE(apply(x.to(at::kFloat), w.t().to(at::kFloat)));
+  EXPECT_FALSE(apply(x, numbers(64, 16, 3)));  // x·b with ranks of rows
+  EXPECT_FALSE(apply(x, numbers(ops::kSkinny + 1, 64, 3).t()));
+  EXPECT_FALSE(apply(x.narrow(0, 0, 1).expand({40, 64}), w.t()));
+}
+
+}  // namespace
+}  // namespace morex::test
