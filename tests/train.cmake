@@ -1,5 +1,5 @@
 morex_add_test(NAME train_test LABEL unit TORCH LINK morex_train
-  SOURCES unit/train/recipe_test.cpp unit/train/schedule_test.cpp unit/train/checkpoint_folder_test.cpp
+  SOURCES unit/train/recipe_test.cpp unit/train/batch_source_test.cpp unit/train/schedule_test.cpp unit/train/checkpoint_folder_test.cpp
           unit/train/optimizer_test.cpp unit/train/tiny_run.cpp unit/train/trainer_test.cpp
           unit/train/clusters_run_test.cpp unit/train/tasks_run_test.cpp
           unit/train/routing_log_test.cpp unit/train/tax_test.cpp unit/train/memory_forecast_test.cpp

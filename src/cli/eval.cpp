@@ -14,6 +14,7 @@
 #include "data/dataset.h"
 #include "eval/prompts.h"
 #include "eval/tasks.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -91,7 +92,7 @@ void run(const EvalOptions& options, const Globals& globals) {
   if (!options.scores.tasks.tasks.empty()) report = evaluate_tasks(options, loaded, warnings, globals.quiet);
   report["model"] = options.model.model;
   report["adapter"] = options.model.adapter.empty() ? OrderedJson() : OrderedJson(options.model.adapter);
-  report["dtype"] = dtype_name(loaded.model->dtype());
+  report["dtype"] = train::dtype_name(loaded.model->dtype());
   report["load_in_8bit"] = loaded.model->in_8bit();
   if (!options.scores.loss_file.empty()) report["loss"] = evaluate_file(options, loaded, warnings, globals.quiet);
   report["warnings"] = warnings.messages();

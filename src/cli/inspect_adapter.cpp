@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/isfinite.h>
-#include <ATen/ops/zeros.h>
 #include <fmt/core.h>
 
 #include <filesystem>
@@ -23,6 +22,7 @@
 #include "cli/recipe_input.h"
 #include "eval/clusters.h"
 #include "models/causal_lm.h"
+#include "train/phase_work.h"
 #include "train/tax.h"
 
 namespace morex::cli {
@@ -132,7 +132,7 @@ void print_text(const OrderedJson& report, const std::vector<adapters::SiteCost>
 }
 
 // One short forward pass through base and adapter must give finite numbers; a sequence that the adapter must know more
-// of is like no cluster, and of the first task. Its centroids must be there.
+// of is as like to every cluster, and of the first task. Its centroids must be there.
 void check_forward(const models::CausalLm& model, const nn::SequenceNeeds& needs, const std::string& adapter) {
   const at::NoGradGuard no_grad;
   nn::BatchContext ctx;
@@ -142,9 +142,7 @@ void check_forward(const models::CausalLm& model, const nn::SequenceNeeds& needs
     const std::filesystem::path file = std::filesystem::path(adapter) / eval::kClusterFile;
     eval::check_counts(eval::load_clusters(file), needs.clusters, file.string());
   }
-  for (const int64_t count : needs.clusters)
-    ctx.per_sequence["cluster_scores." + std::to_string(count)] = at::zeros({1, count}, model.device());
-  if (needs.tasks) ctx.per_sequence["task_ids"] = at::zeros({1}, at::TensorOptions(at::kLong).device(model.device()));
+  train::make_up_facts(ctx, 1, needs.clusters, model.device());
   nn::RoutingReport report;
   const at::Tensor ids = at::arange(ctx.length, at::TensorOptions(at::kLong).device(model.device())).view({1, -1});
   const at::Tensor logits = model.logits(model.hidden(ids, ctx, report), ctx, report);  // [L, V]

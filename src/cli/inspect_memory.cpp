@@ -10,13 +10,13 @@
 #include "cli/options.h"
 #include "cli/output.h"
 #include "cli/recipe_input.h"
-#include "data/batch.h"
 #include "data/dataset.h"
 #include "models/causal_lm.h"
 #include "train/batch_source.h"
 #include "train/memory_forecast.h"
 #include "train/phase_work.h"
 #include "train/runtime.h"
+#include "train/trainable.h"
 
 namespace morex::cli {
 
@@ -28,23 +28,32 @@ struct InspectMemoryOptions {
   bool json = false;
 };
 
-// The largest micro-batch of the run; where the recipe names no file, one of examples as long as the limit.
-data::Batch largest_batch(const train::Recipe& recipe, const models::ModelConfig& config, Warnings& warnings) {
-  if (recipe.train_file.empty())
+// For a micro-batch of examples as long as the limit.
+train::MemoryForecast without_data(const train::Recipe& recipe, const train::Runtime& runtime,
+                                   const models::ModelConfig& config, Warnings& warnings) {
+  const auto largest = [&](bool) {
     return train::synthetic_rows(config.vocab_size, recipe.per_device_train_batch_size, recipe.data.max_seq_length);
+  };
+  return train::forecast_memory(recipe, runtime, config, largest, train::process_beside_tensors, warnings);
+}
+
+train::MemoryForecast with_data(const train::Recipe& recipe, const train::Runtime& runtime,
+                                const models::ModelConfig& config, Warnings& warnings) {
   ModelArguments arguments;
   arguments.model = recipe.model_name_or_path;
   arguments.tokenizer = recipe.tokenizer_name_or_path;
-  const auto dataset = data::load_dataset(recipe.train_file, *load_tokenizer(arguments), recipe.data, warnings);
+  const data::Dataset dataset = train::load_train_rows(recipe, *load_tokenizer(arguments), warnings);
   const train::BatchSource source(dataset.examples, recipe, /*pad_id=*/0);
-  return source.largest(source.total_steps(recipe));
+  const auto largest = [&](bool keep_padding) { return source.largest(source.total_steps(recipe), keep_padding); };
+  return train::forecast_memory(train::with_tasks_of(recipe, dataset.examples), runtime, config, largest,
+                                train::process_beside_tensors, warnings);
 }
 
-void print_text(const train::MemoryForecast& forecast, const data::Batch& batch, const train::Runtime& runtime) {
+void print_text(const train::MemoryForecast& forecast, const train::Runtime& runtime) {
   const auto size = [](double bytes) { return format_bytes(bytes); };
   fmt::print("{}",
              aligned_pairs({{"dtype", runtime.dtype_name()},
-                            {"micro-batch", fmt::format("{} x {} tokens", batch.rows, batch.length)},
+                            {"micro-batch", fmt::format("{} x {} tokens", forecast.rows, forecast.length)},
                             {"program", size(forecast.program)},
                             {"base weights", size(forecast.weights)},
                             {"trainable values", size(forecast.parameters)},
@@ -56,12 +65,12 @@ void print_text(const train::MemoryForecast& forecast, const data::Batch& batch,
                             {"this machine", size(static_cast<double>(total_memory_bytes()))}}));
 }
 
-void print_as_json(const train::MemoryForecast& forecast, const data::Batch& batch, const train::Runtime& runtime) {
+void print_as_json(const train::MemoryForecast& forecast, const train::Runtime& runtime) {
   const auto bytes = [](double value) { return static_cast<int64_t>(value); };
   print_json({{"dtype", runtime.dtype_name()},
-              {"rows", batch.rows},
-              {"length", batch.length},
-              {"tokens", batch.tokens()},
+              {"rows", forecast.rows},
+              {"length", forecast.length},
+              {"tokens", forecast.tokens},
               {"program_bytes", bytes(forecast.program)},
               {"weight_bytes", bytes(forecast.weights)},
               {"parameter_bytes", bytes(forecast.parameters)},
@@ -79,10 +88,9 @@ void run(const InspectMemoryOptions& options, const Globals& globals) {
   const train::Recipe recipe = read_partial_recipe(options.recipe, options.overrides);
   const train::Runtime runtime = train::resolve_runtime(recipe, warnings);
   const models::ModelConfig config = models::load_model_config(recipe.model_name_or_path, warnings);
-  const data::Batch batch = largest_batch(recipe, config, warnings);
-  const train::MemoryForecast forecast =
-      train::forecast_memory(recipe, runtime, config, batch, train::process_beside_tensors, warnings);
-  options.json ? print_as_json(forecast, batch, runtime) : print_text(forecast, batch, runtime);
+  const train::MemoryForecast forecast = recipe.train_file.empty() ? without_data(recipe, runtime, config, warnings)
+                                                                   : with_data(recipe, runtime, config, warnings);
+  options.json ? print_as_json(forecast, runtime) : print_text(forecast, runtime);
 }
 
 }  // namespace

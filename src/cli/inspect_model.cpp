@@ -15,6 +15,7 @@
 #include "io/gguf.h"
 #include "io/safetensors.h"
 #include "models/causal_lm.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -90,7 +91,7 @@ OrderedJson describe_tensors(const std::vector<TensorRow>& rows) {
 OrderedJson check(const InspectModelOptions& options, int64_t threads, Warnings& warnings) {
   const LoadedModel loaded = load(options.model, threads, warnings, /*need_tokenizer=*/false);
   OrderedJson result = {
-      {"check", "ok"}, {"dtype", dtype_name(loaded.model->dtype())}, {"digest", loaded.model->digest()}};
+      {"check", "ok"}, {"dtype", train::dtype_name(loaded.model->dtype())}, {"digest", loaded.model->digest()}};
   if (loaded.tokenizer == nullptr) {
     result["tokenizer"] = nullptr;
     return result;

@@ -107,19 +107,4 @@ void check_new_folder(const fs::path& output) {
               "--output must be a new or empty folder, {} is neither", output.string());
 }
 
-std::string dtype_name(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "float32";
-    case at::kDouble:
-      return "float64";
-    case at::kBFloat16:
-      return "bfloat16";
-    case at::kHalf:
-      return "float16";
-    default:
-      return c10::toString(dtype);
-  }
-}
-
 }  // namespace morex::cli

@@ -50,6 +50,4 @@ std::shared_ptr<const text::Tokenizer> load_tokenizer(const ModelArguments& argu
 // Throws Error(kConfig) unless `output` is a new or empty folder.
 void check_new_folder(const std::filesystem::path& output);
 
-std::string dtype_name(at::ScalarType dtype);  // "float32"
-
 }  // namespace morex::cli

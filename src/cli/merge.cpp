@@ -15,6 +15,7 @@
 #include "cli/output.h"
 #include "nn/tensor_file.h"
 #include "text/tokenizer_files.h"
+#include "train/runtime.h"
 
 namespace morex::cli {
 
@@ -41,7 +42,8 @@ void save_weights(models::CausalLm& model, const fs::path& path, at::ScalarType 
   for (const models::NamedWeight& weight : model.weights()) {
     const at::Tensor value = weight.slot->detach().to(dtype);
     MOREX_CHECK(at::isfinite(value).all().item<bool>(), ErrorKind::kNumeric,
-                "[{}] must be finite after merging into {}, got NaN or infinity", weight.name, dtype_name(dtype));
+                "[{}] must be finite after merging into {}, got NaN or infinity", weight.name,
+                train::dtype_name(dtype));
     bytes += value.numel() * value.element_size();
     tensors.emplace_back(weight.name, value);
   }
@@ -58,7 +60,7 @@ void run(const MergeOptions& options, const Globals& globals) {
   MOREX_CHECK(reason.empty(), ErrorKind::kConfig, "[{}] cannot be merged: {}", options.model.adapter, reason);
   loaded.adapter->merge_into_base();
   const at::ScalarType dtype = stored_type(options.save_dtype, loaded.model->config().stored_dtype);
-  const std::string config = config_text(loaded.model->config(), dtype_name(dtype));
+  const std::string config = config_text(loaded.model->config(), train::dtype_name(dtype));
   const fs::path folder = options.output;
   make_directories(folder);
   // config.json last: without it the folder is no model.

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "train/device_batch.h"
 
 namespace morex::train {
 
@@ -37,16 +38,21 @@ std::vector<data::Batch> BatchSource::window(int64_t step) {
   return batches;
 }
 
-data::Batch BatchSource::largest(int64_t steps) const {
+data::Batch BatchSource::largest(int64_t steps, bool keep_padding) const {
   const auto plan = planned_epoch_ == 0 ? plan_ : data::plan_epoch(examples_, options_, 0);
-  const auto tokens = [this](const std::vector<int64_t>& batch) {
-    int64_t sum = 0;
-    for (const int64_t example : batch) sum += examples_[static_cast<size_t>(example)].length();
-    return sum;
+  const auto positions = [&](const std::vector<int64_t>& batch) {
+    int64_t tokens = 0, longest = 0;
+    for (const int64_t example : batch) {
+      const int64_t length = examples_[static_cast<size_t>(example)].length();
+      tokens += length;
+      longest = std::max(longest, length);
+    }
+    const int64_t grid = longest * static_cast<int64_t>(batch.size());
+    return !keep_padding && leaves_out_padding(tokens, grid) ? tokens : grid;
   };
   const auto end = plan.begin() + std::min(steps * accumulation_, static_cast<int64_t>(plan.size()));
   const auto largest =
-      std::max_element(plan.begin(), end, [&](const auto& a, const auto& b) { return tokens(a) < tokens(b); });
+      std::max_element(plan.begin(), end, [&](const auto& a, const auto& b) { return positions(a) < positions(b); });
   MOREX_ASSERT(largest != end);
   return data::make_batch(examples_, *largest, pad_id_);
 }

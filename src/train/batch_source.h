@@ -20,9 +20,9 @@ class BatchSource {
   // max_steps when given, else ceil(num_train_epochs * steps_per_epoch).
   int64_t total_steps(const Recipe& recipe) const;
 
+  // The micro-batch for which most positions are computed, among those of that many steps of the first epoch.
+  data::Batch largest(int64_t steps, bool keep_padding) const;
   // The window of the step with index `step`, counted from 0.
-  // The micro-batch with the most tokens among those of that many steps of the first epoch.
-  data::Batch largest(int64_t steps) const;
   std::vector<data::Batch> window(int64_t step);
 
   // SHA-256 over the plan of the first epoch: names the data order.

@@ -21,6 +21,8 @@ at::Tensor to_tensor(const std::vector<int64_t>& values, at::IntArrayRef shape, 
 
 }  // namespace
 
+bool leaves_out_padding(int64_t tokens, int64_t grid) { return kKeptShare * (grid - tokens) > grid; }
+
 DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& model, bool keep_padding) {
   const at::Device device = model.device();
   DeviceBatch on_device;
@@ -29,7 +31,7 @@ DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& mode
   on_device.ctx.phase = nn::Phase::kTrain;
   on_device.ids = to_tensor(batch.ids, {batch.rows, batch.length}, device);
   const int64_t grid = batch.rows * batch.length;
-  const bool leave_out = !keep_padding && kKeptShare * (grid - batch.tokens()) > grid;
+  const bool leave_out = !keep_padding && leaves_out_padding(batch.tokens(), grid);
   std::vector<int64_t> rows, targets, places;
   int64_t left_out = 0;  // so far
   for (int64_t r = 0; r < batch.rows; ++r) {

@@ -16,8 +16,12 @@ struct DeviceBatch {
   at::Tensor targets;  // [N]
 };
 
+// Whether padding is left out of a micro-batch with so many tokens on a grid of rows times length: more than a
+// twentieth.
+bool leaves_out_padding(int64_t tokens, int64_t grid);
+
 // On the model's device. Phase kTrain; the context has a token mask only where the batch holds padding, and what the
-// model's prompt reader says of the rows' prompts. Without `keep_padding`, padding of more than a twentieth is left out
+// model's prompt reader says of the rows' prompts. Without `keep_padding`, much padding is left out
 // (BatchContext::places): the model then works on the real tokens alone.
 DeviceBatch put_on_device(const data::Batch& batch, const models::CausalLm& model, bool keep_padding);
 

@@ -4,30 +4,18 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/tensor.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "data/batch.h"
 
 namespace morex::train {
-namespace {
-
-// The first projection that carries a site of `set`: the site itself, or the first of its feed-forward block.
-const nn::LinearMember& first_projection(models::CausalLm& model, const adapters::AdapterSet& set) {
-  const std::vector<adapters::SiteCost> sites = set.costs();
-  for (const nn::LinearGroup* group : model.slots().groups)
-    for (const nn::LinearMember& member : group->members)
-      for (const adapters::SiteCost& site : sites)
-        if (member.module == site.module || member.module.starts_with(site.module + ".")) return member;
-  MOREX_ASSERT(false);
-  return model.slots().groups.front()->members.front();
-}
-
-}  // namespace
-
 data::Batch synthetic_rows(int64_t vocab_size, int64_t rows, int64_t length) {
   const RandomKey key{0, stream_id("synthetic batch"), 0};
   data::Batch batch;
@@ -42,15 +30,19 @@ data::Batch synthetic_rows(int64_t vocab_size, int64_t rows, int64_t length) {
   return batch;
 }
 
+void make_up_facts(nn::BatchContext& ctx, int64_t rows, const std::vector<int64_t>& cluster_counts, at::Device device) {
+  for (const int64_t count : cluster_counts)
+    ctx.per_sequence["cluster_scores." + std::to_string(count)] =
+        at::full({rows, count}, 0.1, at::TensorOptions(at::kFloat).device(device));
+  const at::Tensor numbers = at::arange(rows, at::TensorOptions(at::kLong).device(device));
+  ctx.per_sequence["task_ids"] = at::zeros({rows}, numbers.options());
+  ctx.per_sequence["sample_types"] = numbers.remainder(2);
+}
+
 DeviceBatch with_made_up_facts(const data::Batch& batch, const models::CausalLm& model,
                                const std::vector<int64_t>& cluster_counts, bool keep_padding) {
   DeviceBatch made = put_on_device(batch, model, keep_padding);
-  for (const int64_t count : cluster_counts)
-    made.ctx.per_sequence["cluster_scores." + std::to_string(count)] =
-        at::zeros({batch.rows, count}, at::TensorOptions(at::kFloat).device(model.device())) + 0.1;
-  const at::Tensor numbers = at::arange(batch.rows, at::TensorOptions(at::kLong).device(model.device()));
-  made.ctx.per_sequence["task_ids"] = at::zeros({batch.rows}, numbers.options());
-  made.ctx.per_sequence["sample_types"] = numbers.remainder(2);
+  make_up_facts(made.ctx, batch.rows, cluster_counts, model.device());
   return made;
 }
 
@@ -113,9 +105,34 @@ void DecodeWork::operator()() {
   model_.logits(model_.hidden(batch_.ids, batch_.ctx, report, &cache_), batch_.ctx, report);
 }
 
+std::vector<const nn::LinearMember*> projections_of(models::CausalLm& model, const adapters::AdapterSet& set) {
+  const std::vector<adapters::SiteCost> sites = set.costs();
+  std::vector<const nn::LinearMember*> members;
+  for (const nn::LinearGroup* group : model.slots().groups)
+    for (const nn::LinearMember& member : group->members)
+      if (std::any_of(sites.begin(), sites.end(), [&member](const adapters::SiteCost& site) {
+            return member.module == site.module || member.module.starts_with(site.module + ".");
+          }))
+        members.push_back(&member);
+  MOREX_ASSERT(!members.empty());
+  return members;
+}
+
+Json equal_lora_method(models::CausalLm& model, const adapters::AdapterSet& set) {
+  std::vector<std::string> targets;
+  int64_t each = 0;  // parameters per rank
+  for (const nn::LinearMember* member : projections_of(model, set)) {
+    targets.push_back(member->module);
+    each += member->weight.in_features() + member->weight.out_features();
+  }
+  const auto size = static_cast<double>(set.parameters().parameter_count());
+  const int64_t rank = std::max<int64_t>(1, std::llround(size / static_cast<double>(each)));
+  return {{"method", "lora"}, {"r", rank}, {"lora_alpha", 2 * rank}, {"target_modules", targets}};
+}
+
 std::unique_ptr<adapters::AdapterSet> least_adapter(models::CausalLm& model, const adapters::AdapterSet& set,
                                                     Warnings& warnings) {
-  const Json method = {{"method", "lora"}, {"r", 1}, {"target_modules", {first_projection(model, set).module}}};
+  const Json method = {{"method", "lora"}, {"r", 1}, {"target_modules", {projections_of(model, set).front()->module}}};
   auto least = adapters::AdapterSet::create(method, model.slots(), set.parameters().dtype(), model.device(), warnings);
   least->initialize(0);
   return least;

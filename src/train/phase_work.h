@@ -16,8 +16,10 @@ namespace morex::train {
 
 // `rows` sequences of `length` ids drawn from the vocabulary, all but the first of each supervised.
 data::Batch synthetic_rows(int64_t vocab_size, int64_t rows, int64_t length);
-// The batch with everything that any method may ask of a sequence, made up: cluster scores for each of
-// `cluster_counts`, task ids, sample types.
+// Everything that any method may ask of a sequence, made up for `rows` of them: the same similarity to each of
+// `cluster_counts` clusters, task 0, alternating sample types.
+void make_up_facts(nn::BatchContext& ctx, int64_t rows, const std::vector<int64_t>& cluster_counts, at::Device device);
+// The batch with such facts.
 DeviceBatch with_made_up_facts(const data::Batch& batch, const models::CausalLm& model,
                                const std::vector<int64_t>& cluster_counts, bool keep_padding);
 // Both.
@@ -45,6 +47,12 @@ class DecodeWork {
   DeviceBatch batch_;
   nn::KvCache cache_;
 };
+
+// The projections under the sites of `set`: a feed-forward block stands for its three.
+std::vector<const nn::LinearMember*> projections_of(models::CausalLm& model, const adapters::AdapterSet& set);
+
+// LoRA on the same projections, of the rank whose size is nearest.
+Json equal_lora_method(models::CausalLm& model, const adapters::AdapterSet& set);
 
 // LoRA of rank 1 on the first projection that `set` adapts: with it the base's backward pass goes as far as with `set`,
 // at almost no cost of its own. Not attached. `set` must be detached while it is.

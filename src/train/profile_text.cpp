@@ -31,11 +31,10 @@ class Tables {
       append_rate(cells, row.spent);
       table.add(cells);
     }
-    double rest = 0;
-    for (size_t i = shown; i < profile_.operations.size(); ++i) rest += profile_.operations[i].spent.ms;
-    if (shown < profile_.operations.size())
-      table.add({fmt::format("{} others", profile_.operations.size() - shown), "", "", ms(rest), share(rest), "", "",
-                 "", ""});
+    if (shown < profile_.operations.size()) {
+      const double rest = together(profile_.operations, shown).ms;
+      table.add({others(profile_.operations, shown), "", "", ms(rest), share(rest), "", "", "", ""});
+    }
     table.add({"unaccounted", "", "", ms(profile_.unaccounted_ms), share(profile_.unaccounted_ms), "", "", "", ""});
     std::vector<std::string> sum = {
         "sum", "", "", ms(profile_.all.ms), share(profile_.all.ms), ms(profile_.products.ms)};
@@ -54,14 +53,11 @@ class Tables {
                  number(n), number(k), calls(row.spent), ms(row.spent.ms), share(row.spent.ms), rate(row.spent),
                  percent(row.spent.peak_share())});
     }
-    Spent rest;
-    for (size_t i = shown; i < profile_.products_by_shape.size(); ++i) {
-      const Spent& spent = profile_.products_by_shape[i].spent;
-      rest.calls += spent.calls, rest.ms += spent.ms, rest.gflop += spent.gflop, rest.ideal_ms += spent.ideal_ms;
+    if (shown < profile_.products_by_shape.size()) {
+      const Spent rest = together(profile_.products_by_shape, shown);
+      table.add({others(profile_.products_by_shape, shown), "", "", "", "", "", calls(rest), ms(rest.ms),
+                 share(rest.ms), rate(rest), percent(rest.peak_share())});
     }
-    if (shown < profile_.products_by_shape.size())
-      table.add({fmt::format("{} others", profile_.products_by_shape.size() - shown), "", "", "", "", "", calls(rest),
-                 ms(rest.ms), share(rest.ms), rate(rest), percent(rest.peak_share())});
     table.add({"sum", "", "", "", "", "", calls(profile_.products), ms(profile_.products.ms),
                share(profile_.products.ms), rate(profile_.products), percent(profile_.products.peak_share())});
     return table.text();
@@ -97,6 +93,10 @@ class Tables {
       const OperationRow& row = profile_.library_calls[i];
       table.add({row.name, pass_name(row.backward), calls(row.spent), ms(row.spent.ms), share(row.spent.ms)});
     }
+    if (shown < profile_.library_calls.size()) {
+      const Spent rest = together(profile_.library_calls, shown);
+      table.add({others(profile_.library_calls, shown), "", calls(rest), ms(rest.ms), share(rest.ms)});
+    }
     return table.text();
   }
 
@@ -106,6 +106,21 @@ class Tables {
     const auto small = std::find_if(rows.begin(), rows.end(),
                                     [&](const Row& row) { return row.spent.ms < kSmallestShare * profile_.all.ms; });
     return std::min(kMostRows, static_cast<size_t>(small - rows.begin()));
+  }
+
+  // What the rows behind the first `shown` have spent, and how they are called.
+  template <typename Row>
+  static Spent together(const std::vector<Row>& rows, size_t shown) {
+    Spent sum;
+    for (size_t i = shown; i < rows.size(); ++i) {
+      const Spent& spent = rows[i].spent;
+      sum.calls += spent.calls, sum.ms += spent.ms, sum.gflop += spent.gflop, sum.ideal_ms += spent.ideal_ms;
+    }
+    return sum;
+  }
+  template <typename Row>
+  static std::string others(const std::vector<Row>& rows, size_t shown) {
+    return fmt::format("{} others", rows.size() - shown);
   }
 
   static std::string number(int64_t value) { return fmt::format("{}", value); }

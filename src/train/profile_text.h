@@ -11,7 +11,8 @@ struct ProfiledRun {
   int64_t threads = 0;
 };
 
-// A summary and five tables; rows of less than a thousandth of the time are put together. Ends with a line break.
+// A summary and five tables. Rows of less than a thousandth of the time, and those behind the first 40, are put
+// together (of layers and parts all are shown). Ends with a line break.
 std::string profile_text(const Profile& profile, const PeakRates& peaks, const ProfiledRun& run);
 
 }  // namespace morex::train

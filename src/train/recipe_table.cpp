@@ -201,7 +201,7 @@ std::vector<RecipeOption> make_table() {
              none),
       option("memory_budget_gib", &R::memory_budget_gib,
              "Recompute as few of the lowest layers as the forecast of `morex inspect memory` needs to stay within so "
-             "many GiB; 0: no budget.",
+             "many GiB; 0: no budget. CPU only.",
              none, between(0, true, kInfinity, false)),
       report_to_option(),
       option("profile", &R::profile,

@@ -48,8 +48,18 @@ std::string why_no_cuda() {
 }
 
 std::string dtype_name(at::ScalarType dtype) {
-  if (dtype == at::kDouble) return "float64";
-  return dtype == at::kFloat ? "float32" : "bfloat16";
+  switch (dtype) {
+    case at::kFloat:
+      return "float32";
+    case at::kDouble:
+      return "float64";
+    case at::kBFloat16:
+      return "bfloat16";
+    case at::kHalf:
+      return "float16";
+    default:
+      return c10::toString(dtype);
+  }
 }
 
 std::string Runtime::dtype_name() const { return train::dtype_name(dtype); }
@@ -59,6 +69,10 @@ Runtime resolve_runtime(const Recipe& recipe, Warnings& warnings) {
   runtime.device = resolve_device(recipe.device);
   MOREX_CHECK(!recipe.profile || runtime.device.is_cpu(), ErrorKind::kConfig,
               "[recipe] profile measures runs on the CPU, got device {}", runtime.device.str());
+  MOREX_CHECK(
+      recipe.memory_budget_gib == 0 || runtime.device.is_cpu(), ErrorKind::kConfig,
+      "[recipe] memory_budget_gib forecasts runs on the CPU, got device {}. Hint: gradient_checkpointing: true.",
+      runtime.device.str());
   if (runtime.device.is_cuda()) make_cuda_deterministic();
   runtime.dtype = resolve_dtype(recipe.dtype, runtime.device, warnings);
   runtime.threads = recipe.threads > 0 ? recipe.threads : available_cores();

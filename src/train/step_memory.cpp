@@ -58,12 +58,12 @@ void randomise(nn::ParameterStore& store) {
 }  // namespace
 
 StepMemory::StepMemory(const Recipe& recipe, const Runtime& runtime, const models::ModelConfig& config,
-                       const data::Batch& largest, Warnings& warnings)
+                       const LargestBatch& largest, Warnings& warnings)
     : recipe_(recipe),
       runtime_(runtime),
-      batch_(largest),
       models_(config, {runtime.dtype, at::kCPU, recipe.load_in_8bit}),
       whole_(models_.make(config.num_hidden_layers)) {
+  runtime_.device = at::kCPU;
   double elements = 0;
   for (const models::NamedWeight& weight : whole_->weights()) {
     elements += static_cast<double>(weight.slot->numel());
@@ -75,10 +75,12 @@ StepMemory::StepMemory(const Recipe& recipe, const Runtime& runtime, const model
   if (trains_all(recipe)) {
     trainable_elements_ = elements;
     base_bytes_ = 0;
+    batch_ = largest(/*keep_padding=*/false);
     like_.assign(static_cast<size_t>(config.num_hidden_layers), 0);
     return;
   }
   set_ = adapters::AdapterSet::create(recipe.method, whole_->slots(), runtime.parameter_dtype(), at::kCPU, warnings);
+  batch_ = largest(set_->sequence_needs().padding);
   randomise(set_->parameters());
   trainable_elements_ = static_cast<double>(set_->parameters().size());
   describe_layers();

@@ -1,6 +1,7 @@
 // What the forward and backward pass of a micro-batch hold at their peak, found by running a few layers.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -15,14 +16,17 @@
 
 namespace morex::train {
 
-// Measures on models of one to three layers with weights that mean nothing and the recipe's own method: each layer with
-// what it carries in the whole model. Layers alike are measured once, and their bytes added up.
+// The largest micro-batch of a run, of a method that keeps padding or of one that does not.
+using LargestBatch = std::function<data::Batch(bool keep_padding)>;
+
+// Measures on the CPU, on models of one to three layers with weights that mean nothing and the recipe's own method:
+// each layer with what it carries in the whole model. Layers alike are measured once, and their bytes added up.
 class StepMemory {
  public:
-  // config: of the whole model. largest: the micro-batch, as it is trained on.
+  // config: of the whole model.
   // Throws Error(kConfig) for a method that does not fit the model.
   StepMemory(const Recipe& recipe, const Runtime& runtime, const models::ModelConfig& config,
-             const data::Batch& largest, Warnings& warnings);
+             const LargestBatch& largest, Warnings& warnings);
   ~StepMemory();
 
   // Bytes of tensors allocated at once, beside weights, trainable values, gradients and moments, when the first
@@ -30,6 +34,7 @@ class StepMemory {
   double peak(int64_t recomputed);
 
   int64_t layers() const;
+  const data::Batch& batch() const { return batch_; }
   double base_bytes() const { return base_bytes_; }  // of frozen weights
   // Of the buffer of trainable values.
   double trainable_elements() const { return trainable_elements_; }
@@ -43,7 +48,7 @@ class StepMemory {
   void describe_layers();
 
   const Recipe& recipe_;
-  const Runtime& runtime_;
+  Runtime runtime_;
   data::Batch batch_;
   models::RandomModels models_;
   std::unique_ptr<models::CausalLm> whole_;

@@ -16,32 +16,12 @@ namespace {
 constexpr int64_t kDecodedTokens = 8;  // of one sample
 constexpr const char* kPhases[] = {"train", "prefill", "decode"};
 
-// Projections under the sites: a feed-forward block stands for its three.
-std::vector<const nn::LinearMember*> projections_of(models::CausalLm& model, const adapters::AdapterSet& set) {
-  const std::vector<adapters::SiteCost> sites = set.costs();
-  std::vector<const nn::LinearMember*> members;
-  for (const nn::LinearGroup* group : model.slots().groups)
-    for (const nn::LinearMember& member : group->members)
-      if (std::any_of(sites.begin(), sites.end(), [&member](const adapters::SiteCost& site) {
-            return member.module == site.module || member.module.starts_with(site.module + ".");
-          }))
-        members.push_back(&member);
-  return members;
-}
-
 int64_t trainable_of(const adapters::AdapterSet& set) { return set.parameters().parameter_count(); }
 
-// LoRA on the same projections whose size is nearest.
 std::unique_ptr<adapters::AdapterSet> equal_lora(models::CausalLm& model, const adapters::AdapterSet& set,
                                                  int64_t& rank, Warnings& warnings) {
-  std::vector<std::string> targets;
-  int64_t each = 0;  // parameters per rank
-  for (const nn::LinearMember* member : projections_of(model, set)) {
-    targets.push_back(member->module);
-    each += member->weight.in_features() + member->weight.out_features();
-  }
-  rank = std::max<int64_t>(1, std::llround(static_cast<double>(trainable_of(set)) / static_cast<double>(each)));
-  const Json method = {{"method", "lora"}, {"r", rank}, {"target_modules", targets}};
+  const Json method = equal_lora_method(model, set);
+  rank = method["r"].get<int64_t>();
   auto lora = adapters::AdapterSet::create(method, model.slots(), set.parameters().dtype(), model.device(), warnings);
   lora->initialize(0);
   return lora;

@@ -8,6 +8,7 @@
 #include "io/safetensors.h"
 #include "nn/tensor_file.h"
 #include "train/full_finetune.h"
+#include "train/sequence_inputs.h"
 
 namespace morex::train {
 namespace {
@@ -77,6 +78,20 @@ NeededColumns needed_columns(const Recipe& recipe) {
     needed.sample_type = needed.sample_type || adapters::needs_sample_types(entry);
   }
   return needed;
+}
+
+data::Dataset load_train_rows(const Recipe& recipe, const text::Tokenizer& tokenizer, Warnings& warnings) {
+  const NeededColumns needed = needed_columns(recipe);
+  data::DatasetOptions options = recipe.data;
+  options.wants_task = needed.task;
+  options.wants_sample_type = needed.sample_type;
+  return data::load_dataset(recipe.train_file, tokenizer, options, warnings);
+}
+
+Recipe with_tasks_of(const Recipe& recipe, const std::vector<data::Example>& examples) {
+  Recipe known = recipe;
+  if (!trains_all(recipe)) known.method = adapters::with_task_names(recipe.method, task_names_of(examples));
+  return known;
 }
 
 std::unique_ptr<Trainable> make_trainable(const Recipe& recipe, const Runtime& runtime, models::CausalLm& model,

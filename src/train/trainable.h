@@ -11,10 +11,12 @@
 #include "adapters/adapter_set.h"
 #include "base/json.h"
 #include "base/warnings.h"
+#include "data/dataset.h"
 #include "eval/clusters.h"
 #include "models/causal_lm.h"
 #include "nn/parameter_store.h"
 #include "nn/routing_report.h"
+#include "text/tokenizer.h"
 #include "train/recipe.h"
 #include "train/runtime.h"
 
@@ -55,6 +57,10 @@ struct NeededColumns {
   bool task = false, sample_type = false;
 };
 NeededColumns needed_columns(const Recipe& recipe);
+// The rows of the recipe's train_file with the columns that its method needs.
+data::Dataset load_train_rows(const Recipe& recipe, const text::Tokenizer& tokenizer, Warnings& warnings);
+// The recipe whose routers that go by the task know the tasks of these rows.
+Recipe with_tasks_of(const Recipe& recipe, const std::vector<data::Example>& examples);
 
 // Builds the recipe's method on the model, initialised from the seed and switched on. `task_names`: those of the data,
 // for routers that go by the task and have no names of their own.

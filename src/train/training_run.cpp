@@ -59,10 +59,7 @@ void TrainingRun::load_inputs() {
   tokenizer_ = text::Tokenizer::load(name.empty() ? recipe_.model_name_or_path : name);
   const NeededColumns needed = needed_columns(recipe_);
   warn_of_unread_columns(recipe_, needed, warnings_);
-  data::DatasetOptions options = recipe_.data;
-  options.wants_task = needed.task;
-  options.wants_sample_type = needed.sample_type;
-  dataset_ = data::load_dataset(recipe_.train_file, *tokenizer_, options, warnings_);
+  dataset_ = load_train_rows(recipe_, *tokenizer_, warnings_);
   const int64_t pad = padding_id(*tokenizer_);
   source_ = std::make_unique<BatchSource>(dataset_.examples, recipe_, pad);
   if (recipe_.memory_budget_gib > 0) forecast_ = forecast();
@@ -93,10 +90,11 @@ void TrainingRun::load_inputs() {
 // Before the base is loaded: the process then is what it will be beside it.
 MemoryForecast TrainingRun::forecast() const {
   Warnings silent(/*strict=*/false, /*print=*/false);  // the same ones come with the model and the method
-  Recipe asked = recipe_;
-  if (!trains_all(recipe_)) asked.method = adapters::with_task_names(recipe_.method, task_names_of(dataset_.examples));
   const models::ModelConfig config = models::load_model_config(recipe_.model_name_or_path, silent);
-  const MemoryForecast made = forecast_memory(asked, runtime_, config, source_->largest(source_->total_steps(recipe_)),
+  const auto largest = [this](bool keep_padding) {
+    return source_->largest(source_->total_steps(recipe_), keep_padding);
+  };
+  const MemoryForecast made = forecast_memory(with_tasks_of(recipe_, dataset_.examples), runtime_, config, largest,
                                               process_beside_tensors, silent);
   if (!quiet_)
     fmt::print(stderr, "memory: {} of {} layers will be recomputed, forecast {} of {} GiB\n", made.recomputed_layers,

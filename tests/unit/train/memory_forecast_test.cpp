@@ -27,7 +27,7 @@ models::ModelConfig config() {
 }
 
 // Rows of differing length that begin with a prompt.
-data::Batch rows() {
+data::Batch rows(bool = false) {
   constexpr int64_t kRows = 4, kLength = 48, kPrompt = 12;
   data::Batch batch = synthetic_rows(config().vocab_size, kRows, kLength);
   batch.lengths = {kLength, 40, 31, kLength};
@@ -76,7 +76,7 @@ TEST_P(StepMemoryOf, Is_that_of_the_whole_model) {
     Warnings warnings(false, false);
     const Recipe asked = recipe(GetParam());
     const Runtime where = runtime(dtype);
-    StepMemory step(asked, where, config(), rows(), warnings);
+    StepMemory step(asked, where, config(), rows, warnings);
     for (int64_t recomputed = 0; recomputed <= kLayers; ++recomputed) {
       const double real = real_peak(GetParam(), dtype, recomputed), forecast = step.peak(recomputed);
       // Of the step alone. What layers need while they are recomputed may be counted more than once.
@@ -101,13 +101,13 @@ TEST(MemoryForecast, Counts_what_stays_to_the_byte) {
   const auto model = models::make_meta_model(shape);
   double base = 0;
   for (const models::NamedWeight& weight : model->weights()) base += static_cast<double>(weight.slot->numel());
-  const MemoryForecast lora = forecast_memory(recipe(kLora), runtime(at::kBFloat16), shape, rows(), program, warnings);
+  const MemoryForecast lora = forecast_memory(recipe(kLora), runtime(at::kBFloat16), shape, rows, program, warnings);
   EXPECT_EQ(lora.program, kProgramBytes);
   EXPECT_EQ(lora.weights, 2 * base);
   EXPECT_EQ(lora.moments, 2 * lora.parameters);
   EXPECT_EQ(lora.recomputed_layers, 0);
   const MemoryForecast full =
-      forecast_memory(recipe({{"method", "full"}}), runtime(at::kFloat), shape, rows(), program, warnings);
+      forecast_memory(recipe({{"method", "full"}}), runtime(at::kFloat), shape, rows, program, warnings);
   EXPECT_EQ(full.weights, 0);
   EXPECT_EQ(full.parameters, 4 * base);
   EXPECT_EQ(full.gradients, 4 * base);
@@ -116,7 +116,7 @@ TEST(MemoryForecast, Counts_what_stays_to_the_byte) {
 TEST(MemoryForecast, A_budget_recomputes_as_few_layers_as_it_needs) {
   Warnings warnings(false, false);
   const auto forecast = [&](const Json& more) {
-    return forecast_memory(recipe(kLora, more), runtime(at::kFloat), config(), rows(), program, warnings);
+    return forecast_memory(recipe(kLora, more), runtime(at::kFloat), config(), rows, program, warnings);
   };
   const MemoryForecast none = forecast(Json::object()), all = forecast({{"gradient_checkpointing", true}});
   EXPECT_EQ(all.recomputed_layers, kLayers);

@@ -147,6 +147,16 @@ TEST(Profile, Text_says_the_shares_and_the_rates) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\nin\n" << text;
 }
 
+TEST(Profile, What_a_table_has_no_row_for_is_put_together) {
+  MadeRecord made;
+  made.add("step", TimedKind::kPhase, -1, 0, 100);
+  for (int64_t i = 0; i < 45; ++i)
+    made.add(("aten::call" + std::to_string(i)).c_str(), TimedKind::kAten, 0, 2 * i, 2 * i + 2);
+  const std::string text = squeezed(profile_text(summarize(made.record, {}), {}, {3, 3, 1}));
+  EXPECT_NE(text.find("\n 5 others 10.00 10.0 %\n"), std::string::npos) << "by operation, in\n" << text;
+  EXPECT_NE(text.find("\n 5 others 5 10.00 10.0 %\n"), std::string::npos) << "calls of the library, in\n" << text;
+}
+
 TEST(Profile, Trace_is_json_with_times_and_work) {
   MadeRecord made = two_steps();
   made.add("a \"quoted\"\\ name", TimedKind::kOperation, -1, 2000, 2001);
