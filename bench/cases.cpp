@@ -2,12 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <cmath>
-#include <set>
 #include <vector>
 
 #include "adapters/adapter_set.h"
 #include "base/strings.h"
+#include "train/phase_work.h"
 
 namespace morex::bench {
 namespace {
@@ -40,26 +39,10 @@ constexpr Case kCases[] = {
     {"tree_4x4x4", R"({"method": "smore", "experts": {"kind": "tree", "ranks": [8, 8, 8], "pool": 4, "active": 2}})"},
 };
 
-Json lora(int64_t rank, const Json& targets) {
-  return {{"method", "lora"}, {"r", rank}, {"lora_alpha", 2 * rank}, {"target_modules", targets}};
-}
-
 Json lora_like(const Json& method, models::CausalLm& model) {
   Warnings warnings(/*strict=*/false, /*print=*/false);
-  const auto adapters = adapters::AdapterSet::create(method, model.slots(), at::kFloat, at::kMeta, warnings);
-  std::set<std::string> modules;
-  for (const adapters::SiteCost& site : adapters->costs()) modules.insert(site.module);
-  double per_rank = 0;
-  std::vector<std::string> targets;
-  for (const nn::LinearGroup* group : model.slots().groups)
-    for (const nn::LinearMember& member : group->members) {
-      const std::string block = member.module.substr(0, member.module.rfind('.'));
-      if (!modules.contains(member.module) && !modules.contains(block)) continue;
-      targets.push_back(member.module);
-      per_rank += static_cast<double>(member.weight.in_features() + member.weight.out_features());
-    }
-  const auto rank = std::llround(static_cast<double>(adapters->parameters().parameter_count()) / per_rank);
-  return lora(std::max<int64_t>(1, rank), targets);
+  const auto set = adapters::AdapterSet::create(method, model.slots(), at::kFloat, at::kMeta, warnings);
+  return train::equal_lora_method(model, *set);
 }
 
 }  // namespace
@@ -72,7 +55,8 @@ Json method_of_case(const std::string& name, models::CausalLm& model) {
     const std::string rank = name.substr(plain.size());
     MOREX_CHECK(!rank.empty() && rank.size() < 6 && rank.find_first_not_of("0123456789") == std::string::npos,
                 ErrorKind::kConfig, "lora_rN needs a rank, got '{}'", name);
-    return lora(std::stoll(rank), "all-linear");
+    const int64_t r = std::stoll(rank);
+    return {{"method", "lora"}, {"r", r}, {"lora_alpha", 2 * r}, {"target_modules", "all-linear"}};
   }
   std::vector<std::string> names = {"lora_rN", "preset:NAME", "lora_like:CASE"};
   for (const Case& item : kCases) {

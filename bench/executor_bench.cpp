@@ -11,9 +11,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
 #include <vector>
 
 #include "adapters/adapter_set.h"
+#include "base/error.h"
 #include "base/json.h"
 #include "base/system.h"
 #include "ops/arena_allocator.h"
@@ -108,10 +110,11 @@ void measure(const Shape& shape, bool train, int64_t rounds) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   keep_freed_memory();
   ops::use_arena_allocator();
   const int64_t rounds = argc > 1 ? std::stoll(argv[1]) : 15;
+  MOREX_CHECK(rounds > 0, ErrorKind::kConfig, "the rounds must be positive, got {}", rounds);
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
     for (const auto& [d, out] :
          std::vector<std::pair<int64_t, int64_t>>{{576, 576}, {576, 1536}, {1536, 576}, {1536, 1536}})
@@ -134,4 +137,7 @@ int main(int argc, char** argv) {
         measure({1, 576, 1536, experts, rank, top_k, dtype}, false, rounds);
       }
   return 0;
+} catch (const std::exception& error) {
+  fmt::print(stderr, "morex_executor_bench: {}\n", error.what());
+  return 1;
 }

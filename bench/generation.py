@@ -1,6 +1,6 @@
 """Generation of one sequence against Hugging Face's generate(), and against the memory that it has to read."""
 from report import compared, spread
-from turns import BenchError, Worker, run_once
+from turns import BenchError, Worker, run_once, take_turns
 
 PROMPT, TOKENS = 32, 64
 # Largest difference of a token's log-probability while both engines have chosen the same tokens.
@@ -22,7 +22,7 @@ def check(mine, theirs, dtype):
 
 def run(setting, shape, dtype):
     arguments = [f"model={setting.model(shape)}", f"dtype={dtype}", f"prompt={PROMPT}", f"tokens={TOKENS}"]
-    workers, turns, bandwidths = [], [[], []], []
+    workers, bandwidths = [], []
     try:
         workers.append(Worker([setting.bench, "generate", "turns=1"] + arguments, setting.environment))
         if setting.peer_python:
@@ -30,14 +30,11 @@ def run(setting, shape, dtype):
                                   setting.peer_environment))
             check(workers[0].facts, workers[1].facts, dtype)
         else:
-            reference = [f"model={setting.model(shape)}", "dtype=float32", f"prompt={PROMPT}", f"tokens={TOKENS}"]
+            reference = [f"model={setting.model(shape)}", "dtype=float64", f"prompt={PROMPT}", f"tokens={TOKENS}"]
             check(workers[0].facts, run_once([setting.bench, "generate", "steps=0"] + reference, setting.environment),
                   dtype)
-        for _ in range(setting.rounds):
-            bandwidths.append(run_once([setting.bench, "bandwidth"], setting.environment)["read_bytes_per_second"])
-            for place, worker in enumerate(workers):
-                turns[place].append(worker.turn(setting.steps))
-        ends = [worker.finish() for worker in workers]
+        turns, ends = take_turns(workers, setting, lambda: bandwidths.append(
+            run_once([setting.bench, "bandwidth"], setting.environment)["read_bytes_per_second"]))
     finally:
         for worker in workers:
             worker.stop()

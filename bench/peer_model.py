@@ -30,5 +30,5 @@ def with_lora(model, rank, adapter=None):
 
 
 def fixed_ids(count, vocabulary):
-    """Those of bench/step.cpp."""
+    """Those of bench/fixed_ids.h."""
     return [(37 * i % 8191 * (i % 8191) + 101 * i + 11) % vocabulary for i in range(count)]

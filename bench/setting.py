@@ -20,10 +20,11 @@ class Setting:
         self.job_rounds = min(self.rounds, 2)  # of whole runs, minutes each
         named = os.environ.get("MOREX_DATA_DIR")
         self.data = pathlib.Path(named).resolve() if named else ROOT.parent / "shared" / "data"
-        self.peer_environment = dict(os.environ, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false",
-                                     RAYON_NUM_THREADS="1")
         self.environment = dict(os.environ)
-        self.environment.setdefault("GOMP_SPINCOUNT", "5000")  # as the program morex starts itself
+        if "OMP_WAIT_POLICY" not in os.environ:  # as the program morex starts itself, the peer alike
+            self.environment.setdefault("GOMP_SPINCOUNT", "5000")
+        self.peer_environment = dict(self.environment, HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false",
+                                     RAYON_NUM_THREADS="1")
         self.made = set()
 
     def file(self, name):

@@ -1,11 +1,9 @@
 // morex_bench step: whole training steps of one case on a fixed batch, all positions supervised.
 //   model=M case=C dtype=D [batch=8 length=128 steps=7 turns=0 adapter=DIR]
 // `loss_1` is the loss of the first step and `loss_4` that of the fourth, after three updates: a peer that starts from
-// the same adapter (written to `adapter` before the first step) must report the same two numbers. Two of these four
-// steps are the warm-up. turns=1: see turns.h. steps=0: the losses alone.
+// the same adapter (written to `adapter` before the first step) must report the same two numbers. These four steps are
+// also the warm-up. turns=1: see turns.h. steps=0: the losses alone.
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/full.h>
-#include <ATen/ops/zeros.h>
 #include <fmt/core.h>
 
 #include <memory>
@@ -31,15 +29,12 @@ namespace {
 // High enough that three updates move the loss well beyond rounding.
 constexpr double kLearningRate = 1e-3;
 
-// What some methods must know of a sequence: the same similarity to every cluster, task 0.
+// What some methods must know of a sequence.
 class EvenPrompts : public nn::PromptReader {
  public:
   explicit EvenPrompts(std::vector<int64_t> counts) : counts_(std::move(counts)) {}
   void read(const std::vector<nn::Prompt>& prompts, nn::BatchContext& ctx) const override {
-    for (const int64_t count : counts_)
-      ctx.per_sequence["cluster_scores." + std::to_string(count)] =
-          at::full({static_cast<int64_t>(prompts.size()), count}, 0.1, at::kFloat);
-    ctx.per_sequence["task_ids"] = at::zeros({static_cast<int64_t>(prompts.size())}, at::kLong);
+    train::make_up_facts(ctx, static_cast<int64_t>(prompts.size()), counts_, at::kCPU);
   }
 
  private:

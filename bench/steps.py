@@ -8,7 +8,7 @@ import json
 import tempfile
 
 from report import compared, spread
-from turns import BenchError, Worker, run_once
+from turns import BenchError, Worker, run_once, take_turns
 
 # Largest difference of a loss relative to it, at step 1 and after three updates.
 TOLERANCE = {"float32": (2e-5, 2e-4), "bfloat16": (1e-3, 5e-3)}
@@ -86,12 +86,7 @@ class StepRunner:
                     shares = rival.engine == "peft" and rival.case == side.case
                     workers.append(self.start(rival, comparison, adapter if shares else None))
                 self.check_all(comparison, workers[0].facts, workers[1].facts if rival else None)
-                turns = [[], []]
-                for number in range(self.setting.rounds):
-                    order = list(enumerate(workers))
-                    for place, worker in order if number % 2 == 0 else reversed(order):
-                        turns[place].append(worker.turn(self.setting.steps))
-                ends = [worker.finish() for worker in workers]
+                turns, ends = take_turns(workers, self.setting)
             finally:
                 for worker in workers:
                     worker.stop()

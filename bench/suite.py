@@ -4,6 +4,7 @@
 """
 import argparse
 import os
+import subprocess
 import sys
 
 import cases
@@ -74,7 +75,7 @@ def main():
         try:
             for line in run():
                 report.add(line)
-        except BenchError as error:
+        except (BenchError, OSError, subprocess.CalledProcessError) as error:
             failed += 1
             print(f"{name}: NOT TIMED. {error}", file=sys.stderr, flush=True)
     if failed:

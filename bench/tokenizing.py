@@ -1,6 +1,6 @@
 """Tokenizers on one thread against Hugging Face's: the same ids and the same text back, then the time."""
 from report import compared, spread
-from turns import BenchError, Worker
+from turns import BenchError, Worker, take_turns
 
 TOKENIZERS = ["llama-3", "qwen2.5"]
 PARTS = {"loading": "tokenizer load", "text": "encode as one text", "paragraphs": "encode by paragraph",
@@ -15,7 +15,7 @@ def run(setting, name):
             raise BenchError(f"{path} is not there; MOREX_DATA_DIR names the folder of data")
     arguments = [f"tokenizer={tokenizer}", f"text={text}"]
     one = {"OMP_NUM_THREADS": "1"}
-    workers, turns = [], [[], []]
+    workers = []
     try:
         workers.append(Worker([setting.bench, "tokenize", "turns=1"] + arguments, {**setting.environment, **one}))
         facts = workers[0].facts
@@ -27,10 +27,7 @@ def run(setting, name):
                     raise BenchError(f"{name}: the {key} differ: {facts[key]} here, {workers[1].facts[key]} there")
         elif facts["decoded"] != facts["source"]:
             raise BenchError(f"{name}: the text is not what came back")
-        for _ in range(setting.rounds):
-            for place, worker in enumerate(workers):
-                turns[place].append(worker.turn(setting.steps))
-        ends = [worker.finish() for worker in workers]
+        turns, ends = take_turns(workers, setting)
     finally:
         for worker in workers:
             worker.stop()

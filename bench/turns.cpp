@@ -2,13 +2,13 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <iostream>
 #include <string>
 
 #include "base/system.h"
+#include "train/tax.h"
 
 namespace morex::bench {
 namespace {
@@ -16,11 +16,6 @@ namespace {
 void print_line(const Json& line) {
   fmt::print("{}\n", line.dump());
   std::fflush(stdout);
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 }  // namespace
@@ -42,7 +37,7 @@ void run_turns(Json facts, bool in_turns, int64_t repetitions, const std::functi
   if (!in_turns) {
     const Json timed = repetitions > 0 ? turn(repetitions) : Json::object();
     for (const auto& [key, value] : timed.items())
-      facts[key] = value.is_array() ? Json(median(value.get<std::vector<double>>())) : value;
+      facts[key] = value.is_array() ? Json(train::spread_of(value.get<std::vector<double>>()).median) : value;
     facts["rss_mb"] = rss_mb();
     print_line(facts);
     return;

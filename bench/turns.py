@@ -31,8 +31,11 @@ class Worker:
                          + "".join(self.errors.readlines()[-12:]))
 
     def turn(self, repetitions):
-        self.process.stdin.write(f"{repetitions}\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(f"{repetitions}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass  # read() says how it ended
         return self.read()
 
     def finish(self):
@@ -46,7 +49,21 @@ class Worker:
             self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self.errors):
-            stream.close()
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
+
+
+def take_turns(workers, setting, before_round=lambda: None):
+    """What one or two workers report: turn by turn for each place, the first to go changing every round; the ends."""
+    turns = [[], []]
+    for number in range(setting.rounds):
+        before_round()
+        order = list(enumerate(workers))
+        for place, worker in order if number % 2 == 0 else reversed(order):
+            turns[place].append(worker.turn(setting.steps))
+    return turns, [worker.finish() for worker in workers]
 
 
 def run_once(command, environment):
