@@ -5,26 +5,20 @@
 #include <immintrin.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <type_traits>
 
 #include "base/error.h"
 #include "base/system.h"
 #include "ops/chunks.h"
+#include "ops/few_rows.h"
 
 namespace morex::ops {
 namespace {
 
-// A matrix of bfloat16 as its bits, or of pairs of them; `stride` elements from row to row.
-template <typename T>
-struct Rows {
-  T* data;
-  int64_t stride;
-  T* row(int64_t i) const { return data + i * stride; }
-};
-using Bits = Rows<const uint16_t>;
-using Pairs = Rows<const uint32_t>;
+// A matrix of bfloat16 as its bits, and one of pairs of them.
+using Bits = DenseRows<const uint16_t>;
+using Pairs = DenseRows<const uint32_t>;
 
 // What one task does of each form.
 constexpr int64_t kRowsPerTask = 32, kColumnsPerTask = 64;
@@ -62,6 +56,9 @@ at::Tensor paired_rows(const Bits& b, int64_t k, int64_t n) {
   return paired;
 }
 
+// The first of 32 lanes, `count` of them or all.
+__mmask32 first_lanes(int64_t count) { return count >= 32 ? ~__mmask32{0} : (__mmask32{1} << count) - 1; }
+
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
 
@@ -80,10 +77,10 @@ __m128 lane_sums(__m512 a, __m512 b, __m512 c, __m512 d) {
 
 // The dot products of kRows rows of a with kColumns rows of w.
 template <int kRows, int kColumns>
-void dot_tile(const Bits& a, const Bits& w, int64_t k, const Rows<uint16_t>& out) {
+void dot_tile(const Bits& a, const Bits& w, int64_t k, const DenseRows<uint16_t>& out) {
   __m512 sums[kRows][4] = {};
   for (int64_t i = 0; i < k; i += 32) {
-    const __mmask32 mask = k - i >= 32 ? ~__mmask32{0} : (__mmask32{1} << (k - i)) - 1;
+    const __mmask32 mask = first_lanes(k - i);
     __m512i ws[kColumns];
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) ws[c] = _mm512_maskz_loadu_epi16(mask, w.row(c) + i);
@@ -138,7 +135,8 @@ PackedColumns packed(const PairedColumns& columns, uint32_t* to) {
 
 // kRanks rows of aᵀ·b, up to 32 columns of them.
 template <int kRanks, typename Columns>
-void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask32 mask, const Rows<uint16_t>& out) {
+void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask32 mask,
+                 const DenseRows<uint16_t>& out) {
   __m512 sums[kRanks][2] = {};
   for (int64_t p = 0; p < pairs; ++p) {
     __m512i low, high;
@@ -162,7 +160,7 @@ void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask3
 
 #pragma GCC pop_options
 
-void dot(const Bits& a, const Bits& w, int64_t m, int64_t n, int64_t k, const Rows<uint16_t>& out) {
+void dot(const Bits& a, const Bits& w, int64_t m, int64_t n, int64_t k, const DenseRows<uint16_t>& out) {
   for_chunks(m, kRowsPerTask, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; i += 4)
       with_count<4>(std::min<int64_t>(4, end - i), [&](auto rows) {
@@ -174,7 +172,7 @@ void dot(const Bits& a, const Bits& w, int64_t m, int64_t n, int64_t k, const Ro
   });
 }
 
-void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const Rows<uint16_t>& out) {
+void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const DenseRows<uint16_t>& out) {
   const at::Tensor paired = paired_rows(a, k, m);
   const int64_t count = paired.size(0);
   const Pairs pairs{static_cast<const uint32_t*>(paired.const_data_ptr()), m};
@@ -182,8 +180,7 @@ void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const
     const bool pack = m > 2 * kRanksAtOnce;
     const auto room = std::make_unique_for_overwrite<uint32_t[]>(static_cast<size_t>(pack ? 32 * count : 0));
     for (int64_t j = begin; j < end; j += 32) {
-      const int64_t columns = std::min<int64_t>(32, end - j);
-      const __mmask32 mask = columns == 32 ? ~__mmask32{0} : (__mmask32{1} << columns) - 1;
+      const __mmask32 mask = first_lanes(end - j);
       const PairedColumns read{{b.data + j, b.stride}, k, mask};
       const auto tiles = [&](const auto& from) {
         for (int64_t i = 0; i < m; i += kRanksAtOnce)
@@ -225,7 +222,7 @@ bool skinny_apply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& 
 void skinny_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
   MOREX_ASSERT(skinny_apply(out, a, b) && out.size(0) == a.size(0) && out.size(1) == b.size(1));
   const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
-  const Rows<uint16_t> to{static_cast<uint16_t*>(out.mutable_data_ptr()), out.stride(0)};
+  const DenseRows<uint16_t> to{static_cast<uint16_t*>(out.mutable_data_ptr()), out.stride(0)};
   if (form_of(a, b) == Form::kDot) {
     dot(read(a, a.stride(0)), read(b, b.stride(1)), m, n, k, to);
   } else {
