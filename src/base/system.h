@@ -24,5 +24,7 @@ std::vector<std::string> mapped_libraries(
 // Keeps freed blocks in the process instead of returning them to the system at once: with glibc's defaults every large
 // activation is mapped, page-faulted and unmapped at each step. For the program's start; library users opt in.
 void keep_freed_memory();
+// Gives the pages of free blocks back to the system all the same, once: after work whose memory is not needed again.
+void return_freed_memory();
 
 }  // namespace morex

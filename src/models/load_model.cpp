@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 
 #include "base/error.h"
+#include "base/system.h"
 #include "io/gguf.h"
 #include "models/causal_lm.h"
 #include "models/families.h"
@@ -50,6 +51,8 @@ std::unique_ptr<CausalLm> load_model(const fs::path& path, const LoadOptions& op
   }
   std::unique_ptr<CausalLm> model = family_of_model_type(config.model_type, path.string()).build(config, *weights);
   model->digest_ = weights->finish(warnings);
+  weights.reset();
+  return_freed_memory();  // of what has been read
   return model;
 }
 

@@ -172,7 +172,7 @@ StreamAndNorm add_rms_norm(const at::Tensor& stream, const at::Tensor& delta, co
   const bool keep = node.wants(0) || node.wants(1) || node.wants(2);
   const Normalised out = forward(stream, delta, weight, eps, keep);
   const bool alike = stream.scalar_type() == delta.scalar_type();
-  node.remakes(1, [](const Tensors& saved) { return weighted(saved[0], saved[1]); });
+  if (worth_remaking(delta)) node.remakes(1, [](const Tensors& saved) { return weighted(saved[0], saved[1]); });
   const Tensors recorded =
       node.record({out.stream, out.normed}, {out.unit, weight, out.rstd}, [alike](const BackwardPass& pass) -> Tensors {
         const at::Tensor &unit = pass.saved[0], &weight = pass.saved[1], &rstd = pass.saved[2];

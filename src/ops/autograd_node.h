@@ -42,6 +42,10 @@ enum class Reach { kInputs, kLeaves };
 // Forms an output of a node again from what the node saved, to the bit.
 using RemakeFunction = std::function<at::Tensor(const Tensors& saved)>;
 
+// Whether results of a row loop like this one should be formed again: in bfloat16 they take half of the memory, and
+// twice the share of a step's time.
+inline bool worth_remaking(const at::Tensor& result) { return result.element_size() > 2; }
+
 // Makes one node: constructed before the forward computation, which then runs unrecorded until record() takes its
 // result. When nothing can be differentiated (no_grad; no input that requires it, unless the node reaches leaves),
 // record() gives its outputs back.

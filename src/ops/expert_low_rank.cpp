@@ -69,8 +69,8 @@ Tensors run_backward(const BackwardPass& pass, const ExpertRows& rows) {
   at::Tensor dx, dw, da, db;
   if (pass.wants(1)) dx = at::zeros(x.sizes(), dy.options());
   if (pass.wants(2)) dw = at::empty(weights.sizes(), weights.options().requires_grad(false));
-  if (pass.wants(3)) da = at::zeros(a.sizes(), dy.options());
-  if (pass.wants(4)) db = at::zeros(b.sizes(), dy.options());
+  if (pass.wants(3)) da = at::zeros(a.sizes(), dy.options().dtype(wide));
+  if (pass.wants(4)) db = at::zeros(b.sizes(), dy.options().dtype(wide));
   for_pieces(rows, kRows, [&](const ExpertPiece& piece) {
     const PieceRows part(rows, piece, x.size(0));
     const int64_t row = piece.expert * rank;

@@ -273,7 +273,7 @@ Tensors run_backward(const BackwardPass& pass, const State& state) {
   const at::Tensor d_h_gate = at::zeros(in.h_gate.sizes(), in.h_gate.options());
   const at::Tensor d_h_up = at::zeros(in.h_up.sizes(), in.h_up.options());
   const at::Tensor d_weights = at::zeros(in.weights.sizes(), in.weights.options().dtype(wide));
-  const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(type)); };
+  const auto leaf_grad = [&](const at::Tensor& leaf) { return at::zeros(leaf.sizes(), leaf.options().dtype(wide)); };
   const at::Tensor d_b_gate = leaf_grad(in.b_gate), d_b_up = leaf_grad(in.b_up), d_a_down = leaf_grad(in.a_down);
 
   for_pieces(state.rows, kExpertSwigluRows, [&](const ExpertPiece& piece) {

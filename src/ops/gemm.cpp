@@ -41,7 +41,9 @@ at::Tensor dense_matrix(const at::Tensor& t) {
   return rows || columns ? t : t.contiguous();
 }
 
-// out = a·b, or out += a·b.
+at::Tensor product(const char* name, const at::Tensor& a, const at::Tensor& b);
+
+// out = a·b, or out += a·b; out of a's type, or another that takes the rounded product where nothing better is.
 void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
   const at::NoGradGuard no_grad;
   if (a.numel() == 0 || b.numel() == 0) {  // an empty sum is zero
@@ -55,8 +57,13 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
     few_rows_product(out, a, b, accumulate);
     return;
   }
-  if (!accumulate && skinny_apply(out, a, b)) {
-    skinny_product(out, a, b);
+  if (skinny_apply(out, a, b, accumulate)) {
+    skinny_product(out, a, b, accumulate);
+    return;
+  }
+  if (out.scalar_type() != a.scalar_type()) {
+    const at::Tensor narrow = product(name, a, b);
+    accumulate ? out.add_(narrow) : out.copy_(narrow);
     return;
   }
 #ifdef MOREX_HAS_MKLDNN_MATMUL
@@ -95,9 +102,13 @@ at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product(
 
 at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nn", x, w); }
 
-at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) {
-  MOREX_ASSERT(a.scalar_type() == b.scalar_type());
-  return product("matmul_tn", a.detach().t(), b);
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b) { return matmul_tn(a, b, a.scalar_type()); }
+
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
+  MOREX_ASSERT(a.size(0) == b.size(0) && a.scalar_type() == b.scalar_type());
+  const at::Tensor out = at::empty({a.size(1), b.size(1)}, a.options().dtype(type).requires_grad(false));
+  product_into("matmul_tn", out, a.detach().t(), b, false);
+  return out;
 }
 
 void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {

@@ -20,9 +20,12 @@ void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w
 // a [T, M], b [T, N] -> aᵀ·b [M, N]. The gradient of a weight: matmul_tn(dy, x) for [out, in], matmul_tn(z, dy) for a
 // factor stored as [r, out]. Keep the wide operand second: a transposed result is a thousand times slower.
 at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b);
+// The same in `type`. A float32 result of bfloat16 operands with a narrow side is not rounded to bfloat16 in between
+// where skinny_products.h forms it; elsewhere it is.
+at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b, at::ScalarType type);
 // y [T, N] += z [T, K]·b [K, N], in place; y may be a column slice.
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b);
-// y [M, N] += a [T, M]ᵀ·b [T, N], in place.
+// y [M, N] += a [T, M]ᵀ·b [T, N], in place; y may be float32 under bfloat16 operands, as above.
 void add_matmul_tn(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b);
 
 // Whether float32 products of some size go to oneDNN on this machine (for `doctor`).

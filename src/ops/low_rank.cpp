@@ -132,7 +132,7 @@ Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
   if (pass.wants(2)) {
     dag = at::empty(ag.sizes(), ag.options().requires_grad(false));  // [R + Q, d]
     // DEVIATION: as in down().
-    dag.narrow(0, 0, down_rows).copy_(matmul_tn(dh, kept));
+    dag.narrow(0, 0, down_rows).copy_(matmul_tn(dh, kept, ag.scalar_type()));
     const at::Tensor dg = dag.narrow(0, down_rows, routes);
     const bool in_place = dg.scalar_type() == du.scalar_type();
     const at::Tensor sum = in_place ? dg : at::empty(dg.sizes(), du.options());
@@ -153,9 +153,9 @@ at::Tensor down(const at::Tensor& x, const at::Tensor& ag) {
                        const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
                        at::Tensor dx, dag;
                        if (pass.wants(0)) dx = matmul_nn(dh, ag.to(type));  // [T, d]
-                       // DEVIATION: with a bfloat16 base this product is bfloat16, widened; PEFT's float32 adapters
-                       // form it in float32.
-                       if (pass.wants(1)) dag = matmul_tn(dh, x).to(ag.scalar_type());  // [R, d]
+                       // DEVIATION: where the processor has no dot products of bfloat16 this one is rounded to
+                       // bfloat16 before it is widened; PEFT's float32 adapters form it in float32.
+                       if (pass.wants(1)) dag = matmul_tn(dh, x, ag.scalar_type());  // [R, d]
                        return {dx, dag};
                      });
 }
@@ -215,7 +215,7 @@ at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b,
                        at::Tensor dz, db, d_bias;
                        if (pass.wants(1)) dz = matmul_nt(dy, bs.narrow(0, 0, rank)).to(z_type);  // [T, r]
                        if (zs.defined()) {
-                         const at::Tensor both = matmul_tn(zs, dy).to(b_type);  // [r, out], [r + 1, out]
+                         const at::Tensor both = matmul_tn(zs, dy, b_type);  // [r, out], [r + 1, out]
                          db = both.narrow(0, 0, rank);
                          if (has_bias) d_bias = both.select(0, rank);
                        }

@@ -133,10 +133,23 @@ PackedColumns packed(const PairedColumns& columns, uint32_t* to) {
   return {to};
 }
 
+// out = sums, or out += sums: sixteen floats, those of the mask.
+void store(float* out, __m512 sums, __mmask16 mask, bool accumulate) {
+  if (accumulate) sums += _mm512_maskz_loadu_ps(mask, out);
+  _mm512_mask_storeu_ps(out, mask, sums);
+}
+void store(uint16_t* out, __m512 sums, __mmask16 mask, bool accumulate) {
+  if (accumulate) {
+    const __m512i before = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, out));
+    sums += _mm512_castsi512_ps(_mm512_slli_epi32(before, 16));
+  }
+  _mm256_mask_storeu_epi16(out, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums)));
+}
+
 // kRanks rows of aᵀ·b, up to 32 columns of them.
-template <int kRanks, typename Columns>
-void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask32 mask,
-                 const DenseRows<uint16_t>& out) {
+template <int kRanks, typename Columns, typename Out>
+void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask32 mask, const DenseRows<Out>& out,
+                 bool accumulate) {
   __m512 sums[kRanks][2] = {};
   for (int64_t p = 0; p < pairs; ++p) {
     __m512i low, high;
@@ -149,12 +162,14 @@ void gather_tile(const Pairs& a, const Columns& columns, int64_t pairs, __mmask3
       sums[r][1] = multiply_add(sums[r][1], as, high);
     }
   }
-  // Unpacking has left the columns in fours, in turns in both vectors.
-  const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+  // The columns came in fours, in turns in both vectors.
+  const __m512i left = _mm512_setr_epi32(0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
+  const __m512i right = _mm512_add_epi32(left, _mm512_set1_epi32(8));
 #pragma GCC unroll 8
   for (int r = 0; r < kRanks; ++r) {
-    const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(sums[r][1], sums[r][0]));
-    _mm512_mask_storeu_epi16(out.row(r), mask, _mm512_permutexvar_epi64(order, both));
+    store(out.row(r), _mm512_permutex2var_ps(sums[r][0], left, sums[r][1]), static_cast<__mmask16>(mask), accumulate);
+    store(out.row(r) + 16, _mm512_permutex2var_ps(sums[r][0], right, sums[r][1]), static_cast<__mmask16>(mask >> 16),
+          accumulate);
   }
 }
 
@@ -172,7 +187,8 @@ void dot(const Bits& a, const Bits& w, int64_t m, int64_t n, int64_t k, const De
   });
 }
 
-void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const DenseRows<uint16_t>& out) {
+template <typename Out>
+void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const DenseRows<Out>& out, bool accumulate) {
   const at::Tensor paired = paired_rows(a, k, m);
   const int64_t count = paired.size(0);
   const Pairs pairs{static_cast<const uint32_t*>(paired.const_data_ptr()), m};
@@ -185,7 +201,8 @@ void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const
       const auto tiles = [&](const auto& from) {
         for (int64_t i = 0; i < m; i += kRanksAtOnce)
           with_count<kRanksAtOnce>(std::min<int64_t>(kRanksAtOnce, m - i), [&](auto ranks) {
-            gather_tile<ranks()>({pairs.data + i, m}, from, count, mask, {out.row(i) + j, out.stride});
+            gather_tile<ranks()>({pairs.data + i, m}, from, count, mask, DenseRows<Out>{out.row(i) + j, out.stride},
+                                 accumulate);
           });
       };
       pack ? tiles(packed(read, room.get())) : tiles(read);
@@ -198,9 +215,11 @@ bool dense_columns(const at::Tensor& t) { return t.stride(0) == 1 && t.stride(1)
 
 enum class Form { kNone, kDot, kGather };
 
-Form form_of(const at::Tensor& a, const at::Tensor& b) {
-  if (dense_rows(a) && dense_columns(b) && b.size(1) <= kSkinny) return Form::kDot;
-  if (dense_columns(a) && dense_rows(b) && a.size(0) <= kSkinny) return Form::kGather;
+Form form_of(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
+  const bool rounds = out.scalar_type() == at::kBFloat16;
+  if (dense_rows(a) && dense_columns(b) && b.size(1) <= kSkinny && rounds && !accumulate) return Form::kDot;
+  if (dense_columns(a) && dense_rows(b) && a.size(0) <= kSkinny && (rounds || out.scalar_type() == at::kFloat))
+    return Form::kGather;
   return Form::kNone;
 }
 
@@ -213,20 +232,22 @@ Bits read(const at::Tensor& t, int64_t stride) { return {static_cast<const uint1
 
 }  // namespace
 
-bool skinny_apply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  return a.is_cpu() && a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16 &&
-         out.scalar_type() == at::kBFloat16 && out.stride(1) == 1 && has_bfloat16_dots() &&
-         form_of(a, b) != Form::kNone;
+bool skinny_apply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
+  return a.is_cpu() && a.scalar_type() == at::kBFloat16 && b.scalar_type() == at::kBFloat16 && out.stride(1) == 1 &&
+         has_bfloat16_dots() && form_of(out, a, b, accumulate) != Form::kNone;
 }
 
-void skinny_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  MOREX_ASSERT(skinny_apply(out, a, b) && out.size(0) == a.size(0) && out.size(1) == b.size(1));
-  const int64_t m = a.size(0), k = a.size(1), n = b.size(1);
-  const DenseRows<uint16_t> to{static_cast<uint16_t*>(out.mutable_data_ptr()), out.stride(0)};
-  if (form_of(a, b) == Form::kDot) {
-    dot(read(a, a.stride(0)), read(b, b.stride(1)), m, n, k, to);
+void skinny_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
+  MOREX_ASSERT(skinny_apply(out, a, b, accumulate) && out.size(0) == a.size(0) && out.size(1) == b.size(1));
+  const int64_t m = a.size(0), k = a.size(1), n = b.size(1), stride = out.stride(0);
+  const auto bits = [&] { return DenseRows<uint16_t>{static_cast<uint16_t*>(out.mutable_data_ptr()), stride}; };
+  if (form_of(out, a, b, accumulate) == Form::kDot)
+    return dot(read(a, a.stride(0)), read(b, b.stride(1)), m, n, k, bits());
+  const Bits left = read(a, a.stride(1)), right = read(b, b.stride(0));
+  if (out.scalar_type() == at::kFloat) {
+    gather<float>(left, right, m, n, k, {out.mutable_data_ptr<float>(), stride}, accumulate);
   } else {
-    gather(read(a, a.stride(1)), read(b, b.stride(0)), m, n, k, to);
+    gather<uint16_t>(left, right, m, n, k, bits(), accumulate);
   }
 }
 

@@ -87,7 +87,8 @@ at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up, Activation activ
   if (!gate.is_cpu()) return reference::swiglu(gate, up, activation);
   AutogradNode node("swiglu", {gate, up});
   const at::Tensor y = swiglu_forward(gate, up, activation);
-  node.remakes(0, [activation](const Tensors& saved) { return swiglu_forward(saved[0], saved[1], activation); });
+  if (worth_remaking(gate))
+    node.remakes(0, [activation](const Tensors& saved) { return swiglu_forward(saved[0], saved[1], activation); });
   return node.record(y, {gate, up},
                      [activation](const BackwardPass& pass) { return swiglu_backward(pass, activation); });
 }

@@ -28,16 +28,21 @@ at::Tensor numbers(int64_t rows, int64_t columns, uint64_t seed) {
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-  EXPECT_TRUE(ops::skinny_apply(out, a, b));
-  ops::skinny_product(out, a, b);
+  EXPECT_TRUE(ops::skinny_apply(out, a, b, false));
+  ops::skinny_product(out, a, b, false);
   return out;
 }
 
-// Each number within the rounding of the result and what float32 sums of k products leave.
-void expect_exact_but_for_rounding(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  const at::Tensor wide_a = a.to(at::kDouble), wide_b = b.to(at::kDouble), exact = wide_a.mm(wide_b);
-  const double steps = static_cast<double>(a.size(1)) * std::numeric_limits<float>::epsilon();
-  const at::Tensor allowed = exact.abs().mul(1.0 / 256).add(wide_a.abs().mm(wide_b.abs()), steps);
+// Each number within the rounding of the result and what float32 sums of k products (and what was there `before`)
+// leave.
+void expect_exact_but_for_rounding(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
+                                   const at::Tensor& before = {}) {
+  const at::Tensor wide_a = a.to(at::kDouble), wide_b = b.to(at::kDouble);
+  at::Tensor exact = wide_a.mm(wide_b), magnitude = wide_a.abs().mm(wide_b.abs());
+  if (before.defined()) exact = exact + before.to(at::kDouble), magnitude = magnitude + before.abs().to(at::kDouble);
+  const double rounding = out.scalar_type() == at::kBFloat16 ? 1.0 / 256 : 0.0;
+  const double steps = static_cast<double>(a.size(1) + 1) * std::numeric_limits<float>::epsilon();
+  const at::Tensor allowed = exact.abs().mul(rounding).add(magnitude, steps);
   EXPECT_TRUE((out.to(at::kDouble) - exact).abs().le(allowed).all().item<bool>());
 }
 
@@ -62,11 +67,28 @@ TEST_F(SkinnyProducts, ReadAndWriteSlices) {
   for (const auto& [a, b] : {std::pair{x, w.t()}, std::pair{z.t(), x}}) {
     const at::Tensor wide = numbers(a.size(0), 3 * b.size(1), 4), before = wide.clone();
     const at::Tensor out = wide.narrow(1, b.size(1), b.size(1));
-    ASSERT_TRUE(ops::skinny_apply(out, a, b));
-    ops::skinny_product(out, a, b);
+    ASSERT_TRUE(ops::skinny_apply(out, a, b, false));
+    ops::skinny_product(out, a, b, false);
     expect_exact_but_for_rounding(out, a, b);
     for (const int64_t beside : {int64_t{0}, 2 * b.size(1)})
       EXPECT_TRUE(same_bits(wide.narrow(1, beside, b.size(1)), before.narrow(1, beside, b.size(1))));
+  }
+}
+
+TEST_F(SkinnyProducts, GradientsMayBeAddedAndWider) {
+  for (const int64_t ranks : {1, 8, 17, 40}) {
+    for (const int64_t width : {5, 16, 40, 97}) {
+      const at::Tensor z = numbers(45, ranks, 1), x = numbers(45, width, 2);
+      for (const at::ScalarType type : {at::kBFloat16, at::kFloat}) {
+        for (const bool accumulate : {false, true}) {
+          SCOPED_TRACE(testing::Message() << "ranks " << ranks << " width " << width << " " << type << accumulate);
+          const at::Tensor before = numbers(ranks, width, 3).to(type), out = before.clone();
+          ASSERT_TRUE(ops::skinny_apply(out, z.t(), x, accumulate));
+          ops::skinny_product(out, z.t(), x, accumulate);
+          expect_exact_but_for_rounding(out, z.t(), x, accumulate ? before : at::Tensor());
+        }
+      }
+    }
   }
 }
 
@@ -93,7 +115,7 @@ TEST_F(SkinnyProducts, NotANumberStaysWhereItIs) {
 
 TEST_F(SkinnyProducts, LeaveOtherProductsAlone) {
   const auto apply = [](const at::Tensor& a, const at::Tensor& b) {
-    return ops::skinny_apply(at::empty({a.size(0), b.size(1)}, a.options()), a, b);
+    return ops::skinny_apply(at::empty({a.size(0), b.size(1)}, a.options()), a, b, false);
   };
   const at::Tensor x = numbers(40, 64, 1), w = numbers(16, 64, 2);
   EXPECT_FALSE(apply(x.to(at::kFloat), w.t().to(at::kFloat)));
