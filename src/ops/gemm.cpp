@@ -52,18 +52,19 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const bool few = few_rows_apply(out, a, b);
   if (!few && b.scalar_type() != a.scalar_type()) return product_into(name, out, a, b.to(a.scalar_type()), accumulate);
+  const bool skinny = !few && skinny_apply(out, a, b, accumulate);
+  if (!skinny && out.scalar_type() != a.scalar_type()) {
+    const at::Tensor narrow = product(name, a, b);
+    accumulate ? out.add_(narrow) : out.copy_(narrow);
+    return;
+  }
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
   if (few) {
     few_rows_product(out, a, b, accumulate);
     return;
   }
-  if (skinny_apply(out, a, b, accumulate)) {
+  if (skinny) {
     skinny_product(out, a, b, accumulate);
-    return;
-  }
-  if (out.scalar_type() != a.scalar_type()) {
-    const at::Tensor narrow = product(name, a, b);
-    accumulate ? out.add_(narrow) : out.copy_(narrow);
     return;
   }
 #ifdef MOREX_HAS_MKLDNN_MATMUL

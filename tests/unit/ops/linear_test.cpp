@@ -61,6 +61,19 @@ TEST(Gemm, AccumulatesIntoAColumnSlice) {
   }
 }
 
+TEST(Gemm, AGradientMayBeWiderThanItsOperands) {
+  for (const int64_t ranks : {16, 200}) {  // beyond the narrow products the sum is rounded in between
+    const at::Tensor z = random_tensor({257, ranks}, 1).to(at::kBFloat16),
+                     dy = random_tensor({257, kOut}, 2).to(at::kBFloat16);
+    const at::Tensor exact = z.to(at::kDouble).t().mm(dy.to(at::kDouble)), start = random_tensor({ranks, kOut}, 3);
+    const at::Tensor given = ops::matmul_tn(z, dy, at::kFloat), added = start.to(at::kFloat);
+    ops::add_matmul_tn(added, z, dy);
+    EXPECT_EQ(given.scalar_type(), at::kFloat);
+    EXPECT_TRUE(near(given, exact, 0.3));
+    EXPECT_TRUE(near(added, exact + start, 0.3));
+  }
+}
+
 // Two maps of different widths and orientation, and a third reader of x that sees it through the node.
 TEST(FrozenLinears, MatchReference) {
   const auto read_again = [](const at::Tensor& x) { return x.narrow(1, 0, 5).sin(); };
