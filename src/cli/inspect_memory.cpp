@@ -60,6 +60,7 @@ void print_text(const train::MemoryForecast& forecast, const train::Runtime& run
                             {"gradients", size(forecast.gradients)},
                             {"optimiser moments", size(forecast.moments)},
                             {"activations", size(forecast.step)},
+                            {"gaps between them", size(forecast.gaps())},
                             {"recomputed layers", fmt::format("{} of {}", forecast.recomputed_layers, forecast.layers)},
                             {"total", size(forecast.total())},
                             {"this machine", size(static_cast<double>(total_memory_bytes()))}}));
@@ -77,6 +78,7 @@ void print_as_json(const train::MemoryForecast& forecast, const train::Runtime& 
               {"gradient_bytes", bytes(forecast.gradients)},
               {"moment_bytes", bytes(forecast.moments)},
               {"activation_bytes", bytes(forecast.step)},
+              {"gap_bytes", bytes(forecast.gaps())},
               {"layers", forecast.layers},
               {"recomputed_layers", forecast.recomputed_layers},
               {"total_bytes", bytes(forecast.total())},

@@ -17,7 +17,10 @@ struct MemoryForecast {
   double program = 0, weights = 0, parameters = 0, gradients = 0, moments = 0, step = 0;
   int64_t layers = 0, recomputed_layers = 0;
   int64_t rows = 0, length = 0, tokens = 0;  // of the largest micro-batch
-  double total() const { return program + weights + parameters + gradients + moments + step; }
+  double tensors() const { return weights + parameters + gradients + moments + step; }
+  // What lies free between tensors when they take most: 2 to 5 % of them in the runs of docs/performance.md.
+  double gaps() const { return 0.03 * tensors(); }
+  double total() const { return program + tensors() + gaps(); }
 };
 
 // What this process takes beside the arena of large tensors (ops/arena_allocator.h), now. Without the arena the tensors
