@@ -9,6 +9,10 @@ namespace morex::ops {
 // otherwise.
 inline at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
+// Whether a matrix's rows (columns) are dense and do not overlap.
+inline bool has_dense_rows(const at::Tensor& t) { return t.stride(1) == 1 && t.stride(0) >= t.size(1); }
+inline bool has_dense_columns(const at::Tensor& t) { return t.stride(0) == 1 && t.stride(1) >= t.size(0); }
+
 // An empty [B, H, L, K] with the heads of a token side by side, so that [B·L, H·K] is a view of it.
 inline at::Tensor empty_heads(int64_t batch, int64_t heads, int64_t length, int64_t width,
                               const at::TensorOptions& options) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/dense_rows.h"
 #include "ops/few_rows.h"
 #include "ops/skinny_products.h"
 #include "ops/time_recorder.h"
@@ -35,11 +36,7 @@ bool goes_to_onednn(const at::Tensor& a, const at::Tensor& b) {
 }
 
 // One of the two strides must be 1 and rows must not overlap: expanded and oddly strided operands are copied.
-at::Tensor dense_matrix(const at::Tensor& t) {
-  const bool rows = t.stride(1) == 1 && t.stride(0) >= t.size(1);
-  const bool columns = t.stride(0) == 1 && t.stride(1) >= t.size(0);
-  return rows || columns ? t : t.contiguous();
-}
+at::Tensor dense_matrix(const at::Tensor& t) { return has_dense_rows(t) || has_dense_columns(t) ? t : t.contiguous(); }
 
 at::Tensor product(const char* name, const at::Tensor& a, const at::Tensor& b);
 

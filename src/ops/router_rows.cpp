@@ -1,10 +1,9 @@
 #include "ops/router_rows.h"
 
-#include <ATen/Dispatch.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
-#include <vector>
+#include <algorithm>
 
 #include "base/error.h"
 #include "ops/chunks.h"
@@ -28,8 +27,9 @@ void with_type(const at::Tensor& x, const F& f) {
 }  // namespace
 
 bool router_rows_apply(const at::Tensor& x, const at::Tensor& g) {
+  const int64_t most = x.scalar_type() == at::kBFloat16 ? kRouterRows : kRouterRowsFloat32;
   return x.is_cpu() && (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) && x.stride(1) == 1 &&
-         g.size(0) <= kRouterRows;
+         g.size(0) <= most;
 }
 
 at::Tensor router_dots(const at::Tensor& x, const at::Tensor& g) {
@@ -74,14 +74,20 @@ void router_input_gradient(const at::Tensor& dx, const at::Tensor& du, const at:
     using T = decltype(type);
     T* to = dx.mutable_data_ptr<T>();
     const int64_t stride = dx.stride(0);
-    for_chunks(tokens, rows_per_chunk(2 * d), [&](int64_t begin, int64_t end) {
-      std::vector<float> sums(static_cast<size_t>((end - begin) * d));
-      mix_rows<float>({rows_of(du).row(begin), q}, end - begin, rows_of(g), d, q, {sums.data(), d});
-      for (int64_t t = begin; t < end; ++t)
+    for_chunks(tokens, kRowsPerTask, [&](int64_t begin, int64_t end) {
+      float sums[kRowsPerTask * kColumnsPerTask];
+      for (int64_t j = 0; j < d; j += kColumnsPerTask) {
+        const int64_t width = std::min(kColumnsPerTask, d - j);
+        mix_rows<float>({rows_of(du).row(begin), q}, end - begin, {rows_of(g).data + j, d}, width, q,
+                        {sums, kColumnsPerTask});
         in_vectors([&]() __attribute__((always_inline)) {
-          const float* sum = sums.data() + (t - begin) * d;
-          accumulate ? add_row(sum, to + t * stride, d) : convert_row(sum, to + t * stride, d);
+          for (int64_t t = begin; t < end; ++t) {
+            const float* sum = sums + (t - begin) * kColumnsPerTask;
+            T* row = to + t * stride + j;
+            accumulate ? add_row(sum, row, width) : convert_row(sum, row, width);
+          }
         });
+      }
     });
   });
 }

@@ -5,8 +5,8 @@
 
 namespace morex::ops {
 
-// Beyond, or on another device, the libraries' products of widened activations are used.
-inline constexpr int64_t kRouterRows = 32;
+// Beyond, or on another device, the libraries' products of widened activations are used: there they are faster.
+inline constexpr int64_t kRouterRows = 24, kRouterRowsFloat32 = 8;  // of g
 bool router_rows_apply(const at::Tensor& x, const at::Tensor& g);
 
 // x·gᵀ [T, Q]. All sums of this file are float32; an element's value does not depend on the number of threads.

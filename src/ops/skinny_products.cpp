@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/system.h"
 #include "ops/chunks.h"
+#include "ops/dense_rows.h"
 #include "ops/few_rows.h"
 
 namespace morex::ops {
@@ -133,7 +134,7 @@ PackedColumns packed(const PairedColumns& columns, uint32_t* to) {
   return {to};
 }
 
-// out = sums, or out += sums: sixteen floats, those of the mask.
+// out = sums, or out += sums: sixteen numbers, those of the mask.
 void store(float* out, __m512 sums, __mmask16 mask, bool accumulate) {
   if (accumulate) sums += _mm512_maskz_loadu_ps(mask, out);
   _mm512_mask_storeu_ps(out, mask, sums);
@@ -210,15 +211,12 @@ void gather(const Bits& a, const Bits& b, int64_t m, int64_t n, int64_t k, const
   });
 }
 
-bool dense_rows(const at::Tensor& t) { return t.stride(1) == 1 && t.stride(0) >= t.size(1); }
-bool dense_columns(const at::Tensor& t) { return t.stride(0) == 1 && t.stride(1) >= t.size(0); }
-
 enum class Form { kNone, kDot, kGather };
 
 Form form_of(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
   const bool rounds = out.scalar_type() == at::kBFloat16;
-  if (dense_rows(a) && dense_columns(b) && b.size(1) <= kSkinny && rounds && !accumulate) return Form::kDot;
-  if (dense_columns(a) && dense_rows(b) && a.size(0) <= kSkinny && (rounds || out.scalar_type() == at::kFloat))
+  if (has_dense_rows(a) && has_dense_columns(b) && b.size(1) <= kSkinny && rounds && !accumulate) return Form::kDot;
+  if (has_dense_columns(a) && has_dense_rows(b) && a.size(0) <= kSkinny && (rounds || out.scalar_type() == at::kFloat))
     return Form::kGather;
   return Form::kNone;
 }

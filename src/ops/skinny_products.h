@@ -1,5 +1,5 @@
 // Products of bfloat16 matrices with a narrow result, as low-rank adapters form them: dot products of bfloat16 pairs
-// summed in float32. Libraries reach a quarter to two thirds of the processor's peak on them (docs/performance.md).
+// summed in float32. The libraries' kernels are made for wide results.
 #pragma once
 #include <ATen/core/Tensor.h>
 

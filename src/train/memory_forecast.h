@@ -18,7 +18,7 @@ struct MemoryForecast {
   int64_t layers = 0, recomputed_layers = 0;
   int64_t rows = 0, length = 0, tokens = 0;  // of the largest micro-batch
   double tensors() const { return weights + parameters + gradients + moments + step; }
-  // What lies free between tensors when they take most: 2 to 5 % of them in the runs of docs/performance.md.
+  // An allowance for what lies free between tensors when they take most.
   double gaps() const { return 0.03 * tensors(); }
   double total() const { return program + tensors() + gaps(); }
 };

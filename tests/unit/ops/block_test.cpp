@@ -28,17 +28,27 @@ namespace {
 
 const std::vector<int64_t> kRows = {0, 1, 7, 64, 257};
 
-// What a node that saved t finds in its backward pass, after all other handles of t have gone.
-at::Tensor as_saved(at::Tensor t) {
+// What a node that saved t finds in its backward pass after all other handles of t have gone, and whether t's memory
+// had gone with them.
+struct Saved {
   at::Tensor found;
-  ops::AutogradNode node("saving", {t});
-  at::Tensor sum = node.record(t.detach().sum(), {t}, [&](const ops::BackwardPass& pass) -> ops::Tensors {
-    found = pass.saved[0];
-    return {at::Tensor()};
-  });
+  bool formed_again;
+};
+Saved as_saved(at::Tensor t) {
+  Saved saved;
+  const auto sum_of = [&saved](const at::Tensor& x) {
+    ops::AutogradNode node("saving", {x});
+    return node.record(x.detach().sum(), {x}, [&saved](const ops::BackwardPass& pass) -> ops::Tensors {
+      saved.found = pass.saved[0];
+      return {at::Tensor()};
+    });
+  };
+  const at::Tensor sum = sum_of(t);
+  const c10::weak_intrusive_ptr<c10::StorageImpl> memory(t.storage().getWeakStorageImpl());
   t.reset();
+  saved.formed_again = memory.expired();
   sum.backward();
-  return found;
+  return saved;
 }
 
 TEST(RmsNorm, MatchesReference) {
@@ -125,7 +135,9 @@ TEST(AddRmsNorm, FormsItsRowsAgainToTheBit) {
     const at::Tensor stream = random_tensor({33, 96}, 1).to(dtype), w = random_tensor({96}, 3).to(dtype);
     const at::Tensor delta = random_tensor({33, 96}, 2).to(dtype).requires_grad_(true);
     const at::Tensor normed = ops::add_rms_norm(stream, delta, w, 1e-5).normed.detach();
-    EXPECT_TRUE(at::equal(normed, as_saved(ops::add_rms_norm(stream, delta, w, 1e-5).normed))) << dtype;
+    const Saved saved = as_saved(ops::add_rms_norm(stream, delta, w, 1e-5).normed);
+    EXPECT_TRUE(at::equal(normed, saved.found)) << dtype;
+    EXPECT_EQ(saved.formed_again, dtype != at::kBFloat16) << dtype;
   }
 }
 
@@ -146,6 +158,16 @@ TEST(Dropout, InPlaceIsOneMaskForAll) {
     EXPECT_TRUE(at::equal(scaled.masked_fill(~kept, 0).to(dtype), ops::dropout(x, 0.3, key)));
     ops::drop_in_place({y_in}, 0.0, key);
     EXPECT_TRUE(at::equal(y_in, y.masked_fill(~kept, 0)));
+  }
+}
+
+TEST(Dropout, FormsItsRowsAgainToTheBit) {
+  const RandomKey key{7, stream_id("dropout"), 3};
+  for (const at::ScalarType dtype : all_dtypes()) {
+    const at::Tensor x = random_tensor({33, 97}, 1).to(dtype).requires_grad_(true);
+    const Saved saved = as_saved(ops::dropout(x, 0.3, key));
+    EXPECT_TRUE(at::equal(ops::dropout(x, 0.3, key).detach(), saved.found)) << dtype;
+    EXPECT_TRUE(saved.formed_again) << dtype;
   }
 }
 
@@ -229,7 +251,9 @@ TEST(Swiglu, FormsItsRowsAgainToTheBit) {
     for (const Layout layout : all_layouts()) {
       const at::Tensor gate = laid_out(random_tensor({33, 96}, 1).to(dtype), layout).requires_grad_(true);
       const at::Tensor up = laid_out(random_tensor({33, 96}, 2).to(dtype), layout);
-      EXPECT_TRUE(at::equal(ops::swiglu(gate, up).detach(), as_saved(ops::swiglu(gate, up)))) << dtype;
+      const Saved saved = as_saved(ops::swiglu(gate, up));
+      EXPECT_TRUE(at::equal(ops::swiglu(gate, up).detach(), saved.found)) << dtype;
+      EXPECT_EQ(saved.formed_again, dtype != at::kBFloat16) << dtype;
     }
   }
 }

@@ -10,6 +10,7 @@
 #include "ops/gemm.h"
 #include "ops/low_rank.h"
 #include "ops/low_rank_reference.h"
+#include "ops/router_rows.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/compare.h"
 
@@ -159,6 +160,7 @@ TEST(LowRank, DownMatchesReference) {
   const OpFunction op = [](const auto& in) { return ops::down(in[0], in[1]); };
   const OpFunction reference = [](const auto& in) { return ops::reference::down(in[0], in[1]); };
   const OpFunction wide_op = [](const auto& in) { return ops::down_fp32(in[0], in[1]); };
+  constexpr int64_t kManyRows = ops::kRouterRows + 8;  // of routers: products of the libraries
   for (const at::ScalarType dtype : all_dtypes()) {
     const at::ScalarType leaf = dtype == at::kDouble ? at::kDouble : at::kFloat;
     for (const Layout layout : all_layouts()) {
@@ -168,6 +170,8 @@ TEST(LowRank, DownMatchesReference) {
                                              {random_tensor({kRank, kIn}, 2, 0.2).to(leaf), true, false, false}};
         compare_with_reference(op, reference, inputs, dtype, layout);
         compare_with_reference(wide_op, reference, inputs, dtype, layout);
+        const OpInput many{random_tensor({kManyRows, kIn}, 2, 0.2).to(leaf), true, false, false};
+        compare_with_reference(wide_op, reference, {inputs[0], many}, dtype, layout);
       }
     }
   }
@@ -178,7 +182,7 @@ TEST(LowRank, DownBothMatchesReference) {
   const auto both = [](auto&& f) {
     return [f](const auto& in, bool apart) {
       const at::Tensor kept = apart ? in[0] * 2.0 : in[0];
-      const auto [h, u] = f(kept, in[0], in[1], kRank - 3);
+      const auto [h, u] = f(kept, in[0], in[1], 13);
       return at::cat({h.to(u.scalar_type()), u}, 1);
     };
   };
@@ -189,10 +193,12 @@ TEST(LowRank, DownBothMatchesReference) {
       for (const Layout layout : all_layouts())
         for (const int64_t t : {0, 1, 7, 64, 257, 2100}) {
           SCOPED_TRACE("T " + std::to_string(t));
-          compare_with_reference(
-              [&](const auto& in) { return op(in, apart); }, [&](const auto& in) { return reference(in, apart); },
-              {{random_tensor({t, kIn}, 1)}, {random_tensor({kRank, kIn}, 2, 0.2).to(leaf), true, false, false}}, dtype,
-              layout);
+          for (const int64_t routes : {int64_t{3}, ops::kRouterRows + 8})
+            compare_with_reference([&](const auto& in) { return op(in, apart); },
+                                   [&](const auto& in) { return reference(in, apart); },
+                                   {{random_tensor({t, kIn}, 1)},
+                                    {random_tensor({13 + routes, kIn}, 2, 0.2).to(leaf), true, false, false}},
+                                   dtype, layout);
         }
     }
 }

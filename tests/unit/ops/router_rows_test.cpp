@@ -25,8 +25,9 @@ at::Tensor wide(const at::Tensor& t) { return t.to(at::kDouble); }
 
 TEST(RouterRows, MatchFloat64ForEveryCount) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
-    for (const int64_t rows : {1, 2, 4, 5, 9, 32}) {
-      for (const int64_t tokens : {1, 3, 64, 131}) {
+    for (const int64_t rows : {1, 2, 4, 5, 8, 13, 24}) {
+      if (type == at::kFloat && rows > ops::kRouterRowsFloat32) continue;
+      for (const int64_t tokens : {0, 1, 3, 64, 131}) {
         for (const int64_t d : {1, 17, 130, 300}) {
           SCOPED_TRACE(testing::Message() << type << " rows " << rows << " tokens " << tokens << " d " << d);
           const at::Tensor x = random_tensor({tokens, d + 9}, 1).to(type).narrow(1, 5, d);
@@ -69,7 +70,9 @@ TEST(RouterRows, DependNotOnThreads) {
 TEST(RouterRows, LeaveOtherProductsAlone) {
   const at::Tensor x = random_tensor({4, 8}, 1), g = random_tensor({2, 8}, 2);
   EXPECT_FALSE(ops::router_rows_apply(x, g)) << "float64";
-  EXPECT_FALSE(ops::router_rows_apply(x.to(at::kFloat), random_tensor({ops::kRouterRows + 1, 8}, 2)));
+  const auto rows = [](int64_t count) { return random_tensor({count, 8}, 2); };
+  EXPECT_FALSE(ops::router_rows_apply(x.to(at::kBFloat16), rows(ops::kRouterRows + 1)));
+  EXPECT_FALSE(ops::router_rows_apply(x.to(at::kFloat), rows(ops::kRouterRowsFloat32 + 1)));
   EXPECT_FALSE(ops::router_rows_apply(x.to(at::kFloat).t(), g));
 }
 
