@@ -81,7 +81,7 @@ void examine_torch(Findings& findings) {
                               fmt::format("built against {}, capability {}", TORCH_VERSION, at::get_cpu_capability()));
   examine_symbol(findings, "mkldnn_matmul", kHasMkldnnMatmul,
                  "float32 products go through ATen, slower on AMD processors");
-  examine_symbol(findings, "brgemm", kHasBrgemm, "attention goes through plain products, slower");
+  examine_symbol(findings, "brgemm", kHasBrgemm, "attention and matrix products go through the library, slower");
   if (!at::globalContext().hasMKLDNN()) findings.problems.emplace_back("this LibTorch was built without oneDNN");
   const at::Tensor a = at::arange(6, at::kFloat).view({2, 3});  // [2, 3]
   const float product = at::mm(a, a.t()).sum().item<float>();

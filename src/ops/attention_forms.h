@@ -27,8 +27,9 @@ AttentionGradients dense_attention_backward(const at::Tensor& dout, const at::Te
 AttentionResult short_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                 const AttentionKind& kind);
 
-// Blocks of 64 queries by 64 keys on LibTorch's small-block product, skipping blocks that nobody sees: float32 inside,
-// for float32 and bfloat16 on the CPU. No tensor of size L x S is formed.
+// Blocks of 64 queries by 64 keys on LibTorch's small-block product, skipping blocks that nobody sees, for float32 and
+// bfloat16 on the CPU. No tensor of size L x S is formed. float32 inside; where the processor multiplies bfloat16 (and
+// K is a multiple of 8), probabilities and their gradients are rounded to it before they are multiplied.
 bool blocked_attention_available();
 AttentionResult blocked_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                                   const AttentionKind& kind);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/blocked_product.h"
 #include "ops/dense_rows.h"
 #include "ops/few_rows.h"
 #include "ops/skinny_products.h"
@@ -49,21 +50,17 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const bool few = few_rows_apply(out, a, b);
   if (!few && b.scalar_type() != a.scalar_type()) return product_into(name, out, a, b.to(a.scalar_type()), accumulate);
-  const bool skinny = !few && skinny_apply(out, a, b, accumulate);
+  const bool blocked = !few && blocked_product_applies(out, a, b);
+  const bool skinny = !few && !blocked && skinny_apply(out, a, b, accumulate);
   if (!skinny && out.scalar_type() != a.scalar_type()) {
     const at::Tensor narrow = product(name, a, b);
     accumulate ? out.add_(narrow) : out.copy_(narrow);
     return;
   }
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
-  if (few) {
-    few_rows_product(out, a, b, accumulate);
-    return;
-  }
-  if (skinny) {
-    skinny_product(out, a, b, accumulate);
-    return;
-  }
+  if (few) return few_rows_product(out, a, b, accumulate);
+  if (blocked) return blocked_product(out, a, b, accumulate);
+  if (skinny) return skinny_product(out, a, b, accumulate);
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {
     at::native::mkldnn_matmul(dense_matrix(a), dense_matrix(b), out, accumulate ? 1.0f : 0.0f, 1.0f);

@@ -1,10 +1,10 @@
 // Matrix products on row-major tensors, each in the orientation that is fast on this machine. No autograd here: these
 // are the bricks of the nodes. Operands of one call have one dtype (float32, bfloat16, float64) and may be strided; a
-// weight of another dtype (a float32 leaf under bfloat16 activations) is rounded to it. Results are contiguous. In
-// float32 on CPUs where ATen's library is slow (AMD), products of some size go to oneDNN; a few rows go to few_rows.h,
-// narrow results in bfloat16 to skinny_products.h, everything else is ATen. Error: one rounding of the result plus
-// K·eps of the accumulation in float32 (float64). A row of a product with weights is computed by the same call whether
-// or not an adapter is attached.
+// weight of another dtype (a float32 leaf under bfloat16 activations) is rounded to it. Results are contiguous. A few
+// rows go to few_rows.h, narrow results in bfloat16 to skinny_products.h, products of some size to blocked_product.h
+// or, in float32 on CPUs where ATen's library is slow (AMD), to oneDNN; everything else is ATen. Error: one rounding of
+// the result plus K·eps of the accumulation in float32 (float64). A row of a product with weights is computed by the
+// same call whether or not an adapter is attached.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -26,6 +26,21 @@ namespace {
   return sum;
 }
 
+template <typename T>
+[[gnu::always_inline]] inline float dot_of(const T* a, const T* b, int64_t n) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += widen(a[i]) * widen(b[i]);
+  return sum;
+}
+
+template <typename T>
+float dot(const T* a, const T* b, int64_t n) {
+  float sum = 0.0f;
+  in_vectors([&]() __attribute__((always_inline)) { sum = dot_of(a, b, n); });
+  return sum;
+}
+
 }  // namespace
 
 float row_max(const float* x, int64_t n) {
@@ -53,5 +68,8 @@ void row_softmax_backward(const float* p, float* dp, int64_t n, float delta, flo
     for (int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta) * scale;
   });
 }
+
+float row_dot(const float* a, const float* b, int64_t n) { return dot(a, b, n); }
+float row_dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n) { return dot(a, b, n); }
 
 }  // namespace morex::ops

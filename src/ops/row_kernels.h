@@ -1,5 +1,7 @@
-// Float32 loops over one row, in the widest vectors the processor has (chosen once).
+// Loops over one row with float32 inside, in the widest vectors the processor has (chosen once).
 #pragma once
+#include <c10/util/BFloat16.h>
+
 #include <cstdint>
 
 namespace morex::ops {
@@ -15,5 +17,9 @@ void row_scale(float* x, int64_t n, float factor);
 
 // ds[i] = p[i]·(dp[i] - delta)·scale, into dp.
 void row_softmax_backward(const float* p, float* dp, int64_t n, float delta, float scale);
+
+// Σ a·b.
+float row_dot(const float* a, const float* b, int64_t n);
+float row_dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n);
 
 }  // namespace morex::ops

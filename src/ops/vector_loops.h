@@ -2,6 +2,7 @@
 #pragma once
 #include <c10/util/BFloat16.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <type_traits>
@@ -77,8 +78,12 @@ template <typename T, typename A>
 // y[i] = x[i] in y's type.
 template <typename From, typename To>
 [[gnu::always_inline]] inline void convert_row(const From* x, To* y, int64_t n) {
+  if constexpr (std::is_same_v<From, To>) {
+    std::copy_n(x, n, y);
+  } else {
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(x[i]));
+    for (int64_t i = 0; i < n; ++i) y[i] = narrow<To>(widen(x[i]));
+  }
 }
 
 // y[i] += x[i], rounded once.

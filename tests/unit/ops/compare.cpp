@@ -5,6 +5,8 @@
 #include <ATen/ops/full.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <limits>
+
 #include "base/random.h"
 #include "support/golden_tensors.h"
 
@@ -115,6 +117,16 @@ void check_gradients(const OpFunction& op, const std::vector<at::Tensor>& host_i
       ASSERT_NEAR(got, numeric, tolerance * std::max(1.0, std::abs(numeric))) << "input " << i << " element " << j;
     }
   }
+}
+
+void expect_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& before) {
+  const at::Tensor wide_a = a.to(at::kDouble), wide_b = b.to(at::kDouble);
+  at::Tensor exact = wide_a.mm(wide_b), magnitude = wide_a.abs().mm(wide_b.abs());
+  if (before.defined()) exact = exact + before.to(at::kDouble), magnitude = magnitude + before.abs().to(at::kDouble);
+  const double rounding = out.scalar_type() == at::kBFloat16 ? 1.0 / 256 : 0.0;
+  const double steps = static_cast<double>(a.size(1) + 1) * std::numeric_limits<float>::epsilon();
+  const at::Tensor allowed = exact.abs().mul(rounding).add(magnitude, steps);
+  EXPECT_TRUE((out.to(at::kDouble) - exact).abs().le(allowed).all().item<bool>());
 }
 
 std::string case_name(at::ScalarType dtype, Layout layout) {

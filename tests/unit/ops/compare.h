@@ -34,6 +34,10 @@ void compare_with_reference(const OpFunction& op, const OpFunction& reference, c
 // Central differences of sum(op · random) in float64 on test_device() against the op's gradients.
 void check_gradients(const OpFunction& op, const std::vector<at::Tensor>& inputs, double tolerance = 1e-7);
 
+// out is a·b (and what was there `before`): each number within the rounding of out's type and what float32 sums of
+// that many products leave.
+void expect_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, const at::Tensor& before = {});
+
 std::string case_name(at::ScalarType dtype, Layout layout);
 std::vector<at::ScalarType> all_dtypes();
 std::vector<Layout> all_layouts();

@@ -5,7 +5,6 @@
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 
 #include "base/system.h"
@@ -33,27 +32,14 @@ at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   return out;
 }
 
-// Each number within the rounding of the result and what float32 sums of k products (and what was there `before`)
-// leave.
-void expect_exact_but_for_rounding(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b,
-                                   const at::Tensor& before = {}) {
-  const at::Tensor wide_a = a.to(at::kDouble), wide_b = b.to(at::kDouble);
-  at::Tensor exact = wide_a.mm(wide_b), magnitude = wide_a.abs().mm(wide_b.abs());
-  if (before.defined()) exact = exact + before.to(at::kDouble), magnitude = magnitude + before.abs().to(at::kDouble);
-  const double rounding = out.scalar_type() == at::kBFloat16 ? 1.0 / 256 : 0.0;
-  const double steps = static_cast<double>(a.size(1) + 1) * std::numeric_limits<float>::epsilon();
-  const at::Tensor allowed = exact.abs().mul(rounding).add(magnitude, steps);
-  EXPECT_TRUE((out.to(at::kDouble) - exact).abs().le(allowed).all().item<bool>());
-}
-
 TEST_F(SkinnyProducts, MatchFloat64ForEveryCount) {
   for (const int64_t ranks : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 33, 128}) {
     for (const int64_t rows : {1, 2, 31, 33, 66}) {
       for (const int64_t width : {1, 15, 16, 31, 32, 33, 64, 97}) {
         SCOPED_TRACE(testing::Message() << "ranks " << ranks << " rows " << rows << " width " << width);
         const at::Tensor x = numbers(rows, width, 1), w = numbers(ranks, width, 2), z = numbers(rows, ranks, 3);
-        expect_exact_but_for_rounding(product(x, w.t()), x, w.t());
-        expect_exact_but_for_rounding(product(z.t(), x), z.t(), x);
+        expect_product(product(x, w.t()), x, w.t());
+        expect_product(product(z.t(), x), z.t(), x);
       }
     }
   }
@@ -69,7 +55,7 @@ TEST_F(SkinnyProducts, ReadAndWriteSlices) {
     const at::Tensor out = wide.narrow(1, b.size(1), b.size(1));
     ASSERT_TRUE(ops::skinny_apply(out, a, b, false));
     ops::skinny_product(out, a, b, false);
-    expect_exact_but_for_rounding(out, a, b);
+    expect_product(out, a, b);
     for (const int64_t beside : {int64_t{0}, 2 * b.size(1)})
       EXPECT_TRUE(same_bits(wide.narrow(1, beside, b.size(1)), before.narrow(1, beside, b.size(1))));
   }
@@ -85,7 +71,7 @@ TEST_F(SkinnyProducts, GradientsMayBeAddedAndWider) {
           const at::Tensor before = numbers(ranks, width, 3).to(type), out = before.clone();
           ASSERT_TRUE(ops::skinny_apply(out, z.t(), x, accumulate));
           ops::skinny_product(out, z.t(), x, accumulate);
-          expect_exact_but_for_rounding(out, z.t(), x, accumulate ? before : at::Tensor());
+          expect_product(out, z.t(), x, accumulate ? before : at::Tensor());
         }
       }
     }
