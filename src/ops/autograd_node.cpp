@@ -51,6 +51,17 @@ class RecordedNode : public Node {
     }
   }
 
+  void take_products(int64_t output) {
+    owed_output_ = output;
+    owed_ = std::make_shared<OwedProducts>();
+  }
+
+  static std::shared_ptr<OwedProducts> owed_of(const at::Tensor& x) {
+    if (!x.requires_grad() || x.is_view()) return nullptr;
+    const auto* node = dynamic_cast<const RecordedNode*>(x.grad_fn().get());
+    return node != nullptr && node->owed_output_ == x.output_nr() ? node->owed_ : nullptr;
+  }
+
   // The outputs as they were recorded: changed in place since, they are not what would be formed again.
   void can_remake(size_t output, RemakeFunction remake, const at::Tensor& recorded) {
     remakes_.push_back({output, recorded._version(), std::move(remake), WeakTensor(StrongTensor())});
@@ -86,7 +97,9 @@ class RecordedNode : public Node {
     for (size_t i = 0; i < grads.size(); ++i) {
       if (!grads[i].defined() && !keeps_missing_) grads[i] = input_metadata(i).zeros_like();
     }
-    variable_list result = backward_(BackwardPass(unpacked(), std::move(grads), *this));
+    std::vector<Factors> owed;
+    if (owed_) owed = owed_->take();
+    variable_list result = backward_(BackwardPass(unpacked(), std::move(grads), std::move(owed), *this));
     MOREX_ASSERT(result.size() == next_edges().size());
     return result;
   }
@@ -129,6 +142,8 @@ class RecordedNode : public Node {
   BackwardFunction backward_;
   std::vector<Kept> saved_;
   std::vector<Remake> remakes_;
+  int64_t owed_output_ = -1;
+  std::shared_ptr<OwedProducts> owed_;
   bool released_ = false;
 };
 
@@ -183,9 +198,12 @@ Tensors AutogradNode::record(Tensors outputs, at::TensorList saved, BackwardFunc
       [](const at::Tensor& x) { return x.view_as(x); }, /*pure_view=*/false);
   for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = *wrapped[i];
   node->save(saved);
+  if (owed_output_ >= 0) node->take_products(owed_output_);
   for (auto& [output, remake] : remakes_) node->can_remake(output, std::move(remake), outputs[output]);
   return outputs;
 }
+
+std::shared_ptr<OwedProducts> owed_products_of(const at::Tensor& x) { return RecordedNode::owed_of(x); }
 
 Tensors gradients(const Tensors& outputs, const Tensors& inputs, const Tensors& output_grads) {
   return torch::autograd::grad(outputs, inputs, output_grads, /*retain_graph=*/false, /*create_graph=*/false,

@@ -5,8 +5,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <functional>
+#include <memory>
+#include <utility>
 #include <vector>
 
+#include "ops/factors.h"
 #include "ops/time_recorder.h"
 
 namespace torch::autograd {
@@ -17,14 +20,26 @@ namespace morex::ops {
 
 using Tensors = std::vector<at::Tensor>;
 
+// Products that are parts of one output's gradient, and not formed yet.
+class OwedProducts {
+ public:
+  void add(Factors product) { products_.push_back(std::move(product)); }
+  std::vector<Factors> take() { return std::exchange(products_, {}); }
+
+ private:
+  std::vector<Factors> products_;
+};
+
 // What a backward pass is given.
 class BackwardPass {
  public:
-  BackwardPass(Tensors saved_tensors, Tensors output_grads, const torch::autograd::Node& node)
-      : saved(std::move(saved_tensors)), grads(std::move(output_grads)), node_(node) {}
+  BackwardPass(Tensors saved_tensors, Tensors output_grads, std::vector<Factors> owed_products,
+               const torch::autograd::Node& node)
+      : saved(std::move(saved_tensors)), grads(std::move(output_grads)), owed(std::move(owed_products)), node_(node) {}
 
-  Tensors saved;  // as given to record(), refused when changed in place since
-  Tensors grads;  // of each output; where nothing reached it zeros, or undefined after keep_missing()
+  Tensors saved;              // as given to record(), refused when changed in place since
+  Tensors grads;              // of each output; where nothing reached it zeros, or undefined after keep_missing()
+  std::vector<Factors> owed;  // besides, to the output of takes_products()
 
   bool wants(size_t input) const;  // whether the gradient of this input is asked for
 
@@ -72,6 +87,10 @@ class AutogradNode {
   // Tells that this output is that input: where another node can form the input again, the output, too.
   void passes(size_t input, size_t output);
 
+  // This output's gradient may come as products, which the backward pass sums up with its own: in one pass, without
+  // rounding in between.
+  void takes_products(size_t output) { owed_output_ = static_cast<int64_t>(output); }
+
   // Records the outputs as results of the inputs. saved: inputs, outputs or other tensors (undefined: stay so), freed
   // with the graph. Outputs of integral types get no gradient. Differentiating twice throws Error(kRun).
   at::Tensor record(at::Tensor output, at::TensorList saved, BackwardFunction backward);
@@ -84,8 +103,13 @@ class AutogradNode {
   at::Tensor changed_;
   bool recording_, keeps_missing_ = false;
   std::vector<std::pair<size_t, RemakeFunction>> remakes_;
+  int64_t owed_output_ = -1;
   at::NoGradGuard no_grad_;
 };
+
+// Where a node that reads x may leave products for x's gradient, to return an undefined one in their place; null where
+// the node that made x takes none. Not for a gradient that is asked for itself, in gradients().
+std::shared_ptr<OwedProducts> owed_products_of(const at::Tensor& x);
 
 // The gradients of outputs, weighted by output_grads, with respect to inputs (undefined where none is reached). Frees
 // the graph behind outputs; is not itself recorded.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <type_traits>
+#include <vector>
 
 #include "base/error.h"
 #include "base/system.h"
@@ -24,6 +25,8 @@ namespace {
 // Columns of a block of b are whole tiles of the kernels' registers; with its depth it stays in the second-level cache
 // beside a panel of a. The depth follows from the sum's length alone: where sums are cut must not depend on the grid.
 constexpr int64_t kColumnUnit = 64, kMostDepth = 1024, kMostBytes = int64_t{1} << 19;
+// Steps of several products share a round up to this depth: a rank beside a whole step.
+constexpr int64_t kMostRoundDepth = kMostDepth + 128;
 constexpr int64_t kPanel = 64;       // rows of a single small-block product
 constexpr int64_t kMostRows = 1024;  // of one task
 // What packing a block of b costs, in rows of a multiplied with it; what reading a again costs, in columns multiplied:
@@ -42,9 +45,9 @@ int64_t quotient_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 // n cut into the fewest equal parts of at most `most`, whole vectors.
 int64_t even_part(int64_t n, int64_t most) { return up_to_multiple(quotient_up(n, quotient_up(n, most)), 16); }
 
-// How out is cut into tasks, and each of them into steps.
+// How out is cut into tasks.
 struct Grid {
-  int64_t row_blocks, rows, columns, depth;
+  int64_t row_blocks, rows, columns;
 };
 
 Grid grid_of(int64_t m, int64_t n, int64_t k, int64_t element_size, int64_t threads) {
@@ -59,7 +62,7 @@ Grid grid_of(int64_t m, int64_t n, int64_t k, int64_t element_size, int64_t thre
       const int64_t turns = quotient_up(down * quotient_up(n, columns), threads);
       const int64_t cost = turns * (columns * (rows + kPackingRows) + reading * rows);
       if (best.rows != 0 && cost >= least) continue;
-      best = {quotient_up(m, rows), rows, columns, even_part(k, kMostDepth)};
+      best = {quotient_up(m, rows), rows, columns};
       least = cost;
     }
   }
@@ -72,11 +75,53 @@ struct RightMatrix {
   const T* data;
   int64_t stride;
   bool turned;
+  RightMatrix from_row(int64_t k) const { return {data + (turned ? k : k * stride), stride, turned}; }
   void pack(int64_t k, int64_t depth, int64_t column, int64_t columns, T* to, int64_t ldb) const {
     turned ? right_of_columns(data + column * stride + k, stride, depth, columns, to, ldb)
            : right_of_rows(data + k * stride + column, stride, depth, columns, to, ldb);
   }
 };
+
+// a·b over k numbers, one of the products that are summed.
+template <typename T>
+struct Term {
+  DenseRows<const T> a;
+  RightMatrix<T> b;
+  int64_t k;
+};
+
+// A part of a term's depth. The steps of a round are multiplied panel by panel, with their blocks of b packed one
+// behind another, from row `place` on.
+struct Step {
+  size_t term;
+  int64_t first, depth, place;
+};
+using Round = std::vector<Step>;
+
+template <typename T>
+std::vector<Round> rounds_of(const std::vector<Term<T>>& terms) {
+  std::vector<Round> rounds;
+  int64_t used = kMostRoundDepth;
+  for (size_t t = 0; t < terms.size(); ++t) {
+    const int64_t k = terms[t].k, most = even_part(k, kMostDepth);
+    for (int64_t i = 0; i < k; i += most) {
+      const int64_t depth = std::min(most, k - i);
+      if (used + depth > kMostRoundDepth) {
+        rounds.emplace_back();
+        used = 0;
+      }
+      rounds.back().push_back({t, i, depth, used});
+      used += depth;
+    }
+  }
+  return rounds;
+}
+
+int64_t deepest(const std::vector<Round>& rounds) {
+  int64_t depth = 0;
+  for (const Round& round : rounds) depth = std::max(depth, round.back().place + round.back().depth);
+  return depth;
+}
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
@@ -112,35 +157,46 @@ void prefetch(const DenseRows<T>& out, int64_t rows, int64_t columns) {
     for (int64_t i = 0; i < columns; i += kLine) _mm_prefetch(out.row(r) + i, _MM_HINT_T0);
 }
 
-// One task: rows of a times columns of b, over [first, last) of the depth. `place(row)` is where the sums of a panel
-// go, `finish(row, height, sums)` sees them complete; `out` is what they are for.
+// A task's part of out.
+template <typename Out>
+struct Tile {
+  DenseRows<Out> out;
+  int64_t row, rows, column, columns;
+  DenseRows<Out> panel(int64_t r) const { return {out.row(row + r) + column, out.stride}; }
+};
+
+// The sums of all terms, or what is there and them. `place(row)` is where those of a panel go, `finish(row, height,
+// sums)` sees them complete.
 template <typename T, typename Out, typename Place, typename Finish>
-void multiply_block(const DenseRows<Out>& out, const DenseRows<const T>& a, int64_t rows, const RightMatrix<T>& b,
-                    int64_t column, int64_t columns, int64_t first, int64_t last, int64_t step,
-                    const DenseRows<T>& packed, bool add, const Place& place, const Finish& finish) {
-  for (int64_t i = first; i < last; i += step) {
-    const int64_t depth = std::min(step, last - i);
-    b.pack(i, depth, column, columns, packed.data, packed.stride);
-    for (int64_t row = 0, height = 0; row < rows; row += height) {
-      height = panel_height(rows - row);
-      prefetch<Out>({out.row(row), out.stride}, height, columns);
+void multiply_tile(const Tile<Out>& tile, const std::vector<Term<T>>& terms, const std::vector<Round>& rounds, bool add,
+                   const DenseRows<T>& packed, const Place& place, const Finish& finish) {
+  for (const Round& round : rounds) {
+    for (const Step& step : round)
+      terms[step.term].b.pack(step.first, step.depth, tile.column, tile.columns, packed.row(step.place), packed.stride);
+    for (int64_t row = 0, height = 0; row < tile.rows; row += height) {
+      height = panel_height(tile.rows - row);
+      prefetch(tile.panel(row), height, tile.columns);
       const DenseRows<float> sums = place(row);
-      block_product(height, columns, depth, a.row(row) + i, a.stride, packed.data, packed.stride, sums.data,
-                    sums.stride, i > first || add);
-      if (i + depth == last) finish(row, height, sums);
+      for (const Step& step : round) {
+        const DenseRows<const T>& a = terms[step.term].a;
+        const bool starts = &round == &rounds.front() && &step == &round.front();
+        block_product(height, tile.columns, step.depth, a.row(tile.row + row) + step.first, a.stride,
+                      packed.row(step.place), packed.stride, sums.data, sums.stride, add || !starts);
+      }
+      if (&round == &rounds.back()) finish(row, height, sums);
     }
   }
 }
 
-// Calls f(first row, rows, first column, columns, slice) for all tasks, on all threads.
-template <typename T, typename F>
-void for_tasks(const Grid& grid, int64_t m, int64_t n, int64_t slices, const F& f) {
+// Calls f(tile, slice) for all tasks of all slices, on all threads.
+template <typename T, typename Out, typename F>
+void for_tiles(const Grid& grid, const DenseRows<Out>& out, int64_t m, int64_t n, int64_t slices, const F& f) {
   const int64_t tasks = grid.row_blocks * quotient_up(n, grid.columns);
   at::parallel_for(0, slices * tasks, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t task = i % tasks;
       const int64_t row = task % grid.row_blocks * grid.rows, column = task / grid.row_blocks * grid.columns;
-      f(row, std::min(grid.rows, m - row), column, std::min(grid.columns, n - column), i / tasks);
+      f(Tile<Out>{out, row, std::min(grid.rows, m - row), column, std::min(grid.columns, n - column)}, i / tasks);
     }
     release_block_products(c10::CppTypeToScalarType<T>::value);
   });
@@ -149,73 +205,72 @@ void for_tasks(const Grid& grid, int64_t m, int64_t n, int64_t slices, const F& 
 constexpr auto kNothing = [](int64_t, int64_t, const DenseRows<float>&) {};
 
 template <typename T>
-void multiply_in_slices(const DenseRows<T>& out, const DenseRows<const T>& a, const RightMatrix<T>& b, int64_t m,
-                        int64_t n, int64_t k, bool accumulate) {
+void multiply_in_slices(const DenseRows<T>& out, const Term<T>& term, int64_t m, int64_t n, bool accumulate) {
   constexpr int64_t kSlices = 2;
-  const int64_t slice = up_to_multiple(quotient_up(k, kSlices), 16);
-  const Grid grid = grid_of(m, n, slice, sizeof(T), quotient_up(at::get_num_threads(), kSlices));
-  const ThreadMemory<T> packed(grid.depth * grid.columns);
+  const int64_t half = up_to_multiple(quotient_up(term.k, kSlices), 16);
+  std::vector<std::vector<Term<T>>> terms;
+  for (int64_t k = 0; k < term.k; k += half)
+    terms.push_back({{{term.a.data + k, term.a.stride}, term.b.from_row(k), std::min(half, term.k - k)}});
+  const std::vector<Round> rounds[] = {rounds_of(terms[0]), rounds_of(terms[1])};
+  const Grid grid = grid_of(m, n, half, sizeof(T), quotient_up(at::get_num_threads(), kSlices));
+  const ThreadMemory<T> packed(deepest(rounds[0]) * grid.columns);
   const at::Tensor memory = at::empty({kSlices, m, n}, at::TensorOptions(at::kFloat));
-  float* sums = memory.mutable_data_ptr<float>();
-  for_tasks<T>(grid, m, n, kSlices, [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t i) {
-    const DenseRows<float> to{sums + (i * m + row) * n + column, n};
-    multiply_block<T, float>(
-        to, {a.row(row), a.stride}, rows, b, column, columns, i * slice, std::min(k, (i + 1) * slice), grid.depth,
-        {packed.first(), grid.columns}, false,
-        [&](int64_t r) {
-          return DenseRows<float>{to.row(r), n};
-        },
-        kNothing);
+  const DenseRows<float> sums{memory.mutable_data_ptr<float>(), n};
+  for_tiles<T>(grid, sums, m, n, kSlices, [&](const Tile<float>& whole, int64_t slice) {
+    Tile<float> tile = whole;
+    tile.out = {sums.row(slice * m), n};
+    const auto i = static_cast<size_t>(slice);
+    const auto place = [&](int64_t row) { return tile.panel(row); };
+    multiply_tile<T>(tile, terms[i], rounds[i], false, {packed.first(), grid.columns}, place, kNothing);
   });
   for_chunks(m, rows_per_chunk(n), [&](int64_t begin, int64_t end) {
     in_vectors([&]() __attribute__((always_inline)) {
       for (int64_t r = begin; r < end; ++r) {
-        float* row = sums + r * n;
-        add_row(row + m * n, row, n);
-        accumulate ? add_row(row, out.row(r), n) : convert_row(row, out.row(r), n);
+        add_row(sums.row(m + r), sums.row(r), n);
+        accumulate ? add_row(sums.row(r), out.row(r), n) : convert_row(sums.row(r), out.row(r), n);
       }
     });
   });
 }
 
 template <typename T>
-void multiply(const DenseRows<T>& out, const DenseRows<const T>& a, const RightMatrix<T>& b, int64_t m, int64_t n,
-              int64_t k, bool accumulate) {
-  if (k > kSlicedSum) return multiply_in_slices(out, a, b, m, n, k, accumulate);
+void multiply(const DenseRows<T>& out, const std::vector<Term<T>>& terms, int64_t m, int64_t n, bool accumulate) {
+  if (terms.front().k > kSlicedSum) return multiply_in_slices(out, terms.front(), m, n, accumulate);
   constexpr bool kInPlace = std::is_same_v<T, float>;
+  int64_t k = 0;
+  for (const Term<T>& term : terms) k = std::max(k, term.k);
   const Grid grid = grid_of(m, n, k, sizeof(T), at::get_num_threads());
-  const bool one_step = k <= grid.depth;
-  // bfloat16 goes through float32 sums: a panel of them where the whole depth is one step.
-  const ThreadMemory<T, float> memory(grid.depth * grid.columns,
-                                      kInPlace ? 0 : (one_step ? kPanel : grid.rows) * grid.columns);
-  for_tasks<T>(grid, m, n, 1, [&](int64_t row, int64_t rows, int64_t column, int64_t columns, int64_t) {
-    const DenseRows<T> to{out.row(row) + column, out.stride}, room{memory.first(), grid.columns};
-    const DenseRows<const T> from{a.row(row), a.stride};
+  const std::vector<Round> rounds = rounds_of(terms);
+  const bool one_round = rounds.size() == 1;
+  // bfloat16 goes through float32 sums: a panel of them where all is one round.
+  const ThreadMemory<T, float> memory(deepest(rounds) * grid.columns,
+                                      kInPlace ? 0 : (one_round ? kPanel : grid.rows) * grid.columns);
+  for_tiles<T>(grid, out, m, n, 1, [&](const Tile<T>& tile, int64_t) {
+    const DenseRows<T> packed{memory.first(), grid.columns};
     if constexpr (kInPlace) {
-      multiply_block<T, T>(
-          to, from, rows, b, column, columns, 0, k, grid.depth, room, accumulate,
-          [&](int64_t r) {
-            return DenseRows<float>{to.row(r), to.stride};
-          },
-          kNothing);
+      const auto place = [&](int64_t row) { return tile.panel(row); };
+      multiply_tile<T>(tile, terms, rounds, accumulate, packed, place, kNothing);
     } else {
-      multiply_block<T, T>(
-          to, from, rows, b, column, columns, 0, k, grid.depth, room, false,
-          [&, own = memory.second()](int64_t r) {
-            return DenseRows<float>{own + (one_step ? 0 : r) * grid.columns, grid.columns};
-          },
-          [&](int64_t r, int64_t height, const DenseRows<float>& panel) {
-            store(panel, height, columns, {to.row(r), to.stride}, accumulate);
-          });
+      const DenseRows<float> sums{memory.second(), grid.columns};
+      const auto place = [&](int64_t row) { return DenseRows<float>{sums.row(one_round ? 0 : row), sums.stride}; };
+      multiply_tile<T>(tile, terms, rounds, false, packed, place,
+                       [&](int64_t row, int64_t height, const DenseRows<float>& panel) {
+                         store(panel, height, tile.columns, tile.panel(row), accumulate);
+                       });
     }
   });
 }
 
 template <typename T>
-void multiply(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
-  const bool turned = !has_dense_rows(b);
-  multiply<T>({out.mutable_data_ptr<T>(), out.stride(0)}, {a.const_data_ptr<T>(), a.stride(0)},
-              {b.const_data_ptr<T>(), b.stride(turned ? 1 : 0), turned}, a.size(0), b.size(1), a.size(1), accumulate);
+void multiply(const at::Tensor& out, const std::vector<Factors>& products, bool accumulate) {
+  std::vector<Term<T>> terms;
+  for (const Factors& product : products) {
+    const at::Tensor &a = product.a, &b = product.b;
+    const bool turned = !has_dense_rows(b);
+    const RightMatrix<T> right{b.const_data_ptr<T>(), b.stride(turned ? 1 : 0), turned};
+    terms.push_back({{a.const_data_ptr<T>(), a.stride(0)}, right, a.size(1)});
+  }
+  multiply<T>({out.mutable_data_ptr<T>(), out.stride(0)}, terms, out.size(0), out.size(1), accumulate);
 }
 
 bool runs_on(at::ScalarType type) {
@@ -229,20 +284,29 @@ bool in_pairs(const at::Tensor& b) {
   return b.size(0) % 2 == 0 && (has_dense_rows(b) || (b.stride(1) % 2 == 0 && address % 4 == 0));
 }
 
-}  // namespace
-
-bool blocked_product_applies(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b) {
-  const at::ScalarType type = out.scalar_type();
-  return out.is_cpu() && runs_on(type) && a.scalar_type() == type && b.scalar_type() == type &&
-         a.size(0) >= kMinimalRows && b.size(1) >= minimal_columns(type) && a.size(1) >= minimal_depth(type) &&
-         has_dense_rows(out) && has_dense_rows(a) && (has_dense_rows(b) || has_dense_columns(b)) &&
-         (type == at::kFloat || in_pairs(b));
+bool are_operands(const at::Tensor& a, const at::Tensor& b, at::ScalarType type) {
+  return a.scalar_type() == type && b.scalar_type() == type && has_dense_rows(a) &&
+         (has_dense_rows(b) || has_dense_columns(b)) && (type == at::kFloat || in_pairs(b));
 }
 
-void blocked_product(const at::Tensor& out, const at::Tensor& a, const at::Tensor& b, bool accumulate) {
-  MOREX_ASSERT(blocked_product_applies(out, a, b) && out.size(0) == a.size(0) && out.size(1) == b.size(1));
-  out.scalar_type() == at::kFloat ? multiply<float>(out, a, b, accumulate)
-                                  : multiply<c10::BFloat16>(out, a, b, accumulate);
+}  // namespace
+
+bool blocked_products_apply(const at::Tensor& out, const std::vector<Factors>& products) {
+  const at::ScalarType type = out.scalar_type();
+  const auto fits = [&](const Factors& product) {
+    return are_operands(product.a, product.b, type) && product.a.size(1) > 0 &&
+           (products.size() == 1 || product.a.size(1) <= kSlicedSum);
+  };
+  return out.is_cpu() && runs_on(type) && !products.empty() && has_dense_rows(out) && out.size(0) >= kMinimalRows &&
+         out.size(1) >= minimal_columns(type) && products.front().a.size(1) >= minimal_depth(type) &&
+         std::all_of(products.begin(), products.end(), fits);
+}
+
+void blocked_products(const at::Tensor& out, const std::vector<Factors>& products, bool accumulate) {
+  MOREX_ASSERT(blocked_products_apply(out, products));
+  for (const auto& [a, b] : products) MOREX_ASSERT(out.size(0) == a.size(0) && out.size(1) == b.size(1));
+  out.scalar_type() == at::kFloat ? multiply<float>(out, products, accumulate)
+                                  : multiply<c10::BFloat16>(out, products, accumulate);
 }
 
 }  // namespace morex::ops

@@ -16,18 +16,12 @@ bool is_own(const at::Tensor& t) {
   return t.use_count() == 1 && t.storage().use_count() == 1 && t.is_contiguous() && !t.requires_grad();
 }
 
-// dy·W, added to dx where that is defined.
-void add_input_grad(at::Tensor& dx, const at::Tensor& dy, const MapWeight& weight) {
-  if (weight.scales.defined()) {
-    const Int8Blocks blocks{weight.value, weight.scales};
-    const bool first = !dx.defined();
-    if (first) dx = at::empty({dy.size(0), weight.value.size(1)}, dy.options());
-    first ? set_int8_matmul_nn(dx, dy, blocks) : add_int8_matmul_nn(dx, dy, blocks);
-    return;
-  }
-  const at::Tensor value = weight.value.detach().to(dy.scalar_type());
-  const at::Tensor w = weight.transposed ? value.t() : value;  // [out, in]
-  dx.defined() ? add_matmul_nn(dx, dy, w) : void(dx = matmul_nn(dy, w));
+// dy·W of a map in eight bits, added to dx where that is defined.
+void add_int8_product(at::Tensor& dx, const at::Tensor& dy, const MapWeight& weight) {
+  const Int8Blocks blocks{weight.value, weight.scales};
+  const bool first = !dx.defined();
+  if (first) dx = at::empty({dy.size(0), weight.value.size(1)}, dy.options());
+  first ? set_int8_matmul_nn(dx, dy, blocks) : add_int8_matmul_nn(dx, dy, blocks);
 }
 
 // Saved are x, then each weight's value and scales.
@@ -38,14 +32,24 @@ Tensors backward(const BackwardPass& pass, const std::vector<bool>& transposed) 
   at::Tensor dx;  // [T, in]
   if (pass.wants(0) && pass.grads.size() > count && pass.grads[count].defined())
     dx = is_own(pass.grads[count]) ? pass.grads[count] : pass.grads[count].clone(at::MemoryFormat::Contiguous);
+  std::vector<Factors> products;
   for (size_t i = 0; i < count; ++i) {
     const at::Tensor& dy = pass.grads[i];
     if (!dy.defined()) continue;
     const MapWeight weight{pass.saved[2 * i + 1], transposed[i], pass.saved[2 * i + 2]};
-    if (pass.wants(0)) add_input_grad(dx, dy, weight);
+    if (pass.wants(0)) {
+      if (weight.scales.defined()) {
+        add_int8_product(dx, dy, weight);
+      } else {
+        const at::Tensor value = weight.value.detach().to(dy.scalar_type());
+        products.push_back({dy, weight.transposed ? value.t() : value});
+      }
+    }
     if (pass.wants(i + 1))
       result[i + 1] = (transposed[i] ? matmul_tn(x, dy) : matmul_tn(dy, x)).to(weight.value.scalar_type());
   }
+  products.insert(products.end(), pass.owed.begin(), pass.owed.end());
+  if (pass.wants(0) && !products.empty()) add_products(dx, products);
   result[0] = dx;
   return result;
 }
@@ -76,6 +80,7 @@ Tensors products(const at::Tensor& x, const std::vector<MapWeight>& weights, boo
   }
   if (pass_on) {
     node.passes(0, outputs.size());
+    node.takes_products(outputs.size());
     outputs.push_back(x.detach());
   }
   return node.record(std::move(outputs), saved,

@@ -50,7 +50,7 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const bool few = few_rows_apply(out, a, b);
   if (!few && b.scalar_type() != a.scalar_type()) return product_into(name, out, a, b.to(a.scalar_type()), accumulate);
-  const bool blocked = !few && blocked_product_applies(out, a, b);
+  const bool blocked = !few && blocked_products_apply(out, {{a, b}});
   const bool skinny = !few && !blocked && skinny_apply(out, a, b, accumulate);
   if (!skinny && out.scalar_type() != a.scalar_type()) {
     const at::Tensor narrow = product(name, a, b);
@@ -59,7 +59,7 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
   if (few) return few_rows_product(out, a, b, accumulate);
-  if (blocked) return blocked_product(out, a, b, accumulate);
+  if (blocked) return blocked_products(out, {{a, b}}, accumulate);
   if (skinny) return skinny_product(out, a, b, accumulate);
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {
@@ -114,6 +114,22 @@ void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w
 void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
   MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(1) && x.size(1) == w.size(0));
   product_into("matmul_nn", y, x, w, false);
+}
+
+void add_products(at::Tensor& y, const std::vector<Factors>& products) {
+  MOREX_ASSERT(!products.empty());
+  const bool accumulate = y.defined();
+  const at::Tensor& first = products.front().a;
+  if (!accumulate) y = at::empty({first.size(0), products.front().b.size(1)}, first.options().requires_grad(false));
+  if (products.size() > 1 && blocked_products_apply(y, products)) {
+    int64_t depth = 0;
+    for (const Factors& product : products) depth += product.a.size(1);
+    const TimedScope timed("add_products", y.size(0), y.size(1), depth, y.scalar_type());
+    return blocked_products(y, products, accumulate);
+  }
+  for (size_t i = 0; i < products.size(); ++i)
+    product_into(accumulate || i > 0 ? "add_matmul_nn" : "matmul_nn", y, products[i].a, products[i].b,
+                 accumulate || i > 0);
 }
 
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {

@@ -8,6 +8,10 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <vector>
+
+#include "ops/factors.h"
+
 namespace morex::ops {
 
 // x [T, K], w [N, K] -> x·wᵀ [T, N].
@@ -23,6 +27,8 @@ at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b);
 // The same in `type`. A float32 result of bfloat16 operands with a narrow side is not rounded to bfloat16 in between
 // where skinny_products.h forms it; elsewhere it is.
 at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b, at::ScalarType type);
+// y += Σ a·b of one type, in place; an undefined y becomes a new tensor. In blocked_product.h one pass, rounded once.
+void add_products(at::Tensor& y, const std::vector<Factors>& products);
 // y [T, N] += z [T, K]·b [K, N], in place; y may be a column slice.
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b);
 // y [M, N] += a [T, M]ᵀ·b [T, N], in place; y may be float32 under bfloat16 operands, as above.

@@ -5,6 +5,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <memory>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
@@ -119,15 +120,22 @@ void set_wide_leaf_gradient(const at::Tensor& sum, const at::Tensor& dh, const a
       x, [&](int64_t row, int64_t count) { add_matmul_tn(sum, dh.narrow(0, row, count), widened(x, row, count)); });
 }
 
+// dh·a, undefined where it is owed instead.
+at::Tensor product_or_owed(const at::Tensor& dh, const at::Tensor& a, const std::shared_ptr<OwedProducts>& owed) {
+  if (owed == nullptr) return matmul_nn(dh, a);
+  owed->add({dh, a});
+  return {};
+}
+
 // Of h and u, for the inputs x, kept (undefined: x itself) and ag.
-Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows) {
+Tensors down_both_backward(const BackwardPass& pass, int64_t down_rows, const std::shared_ptr<OwedProducts>& owed) {
   const at::Tensor &x = pass.saved[0], &ag = pass.saved[2], &dh = pass.grads[0];
   const bool apart = pass.saved[1].defined();
   const at::Tensor kept = apart ? pass.saved[1] : x, du = pass.grads[1].contiguous();
   const int64_t routes = ag.size(0) - down_rows;
   const at::Tensor a = ag.detach().narrow(0, 0, down_rows), g = ag.detach().narrow(0, down_rows, routes);
   at::Tensor dx, dkept, dag;
-  if (pass.wants(apart ? 1 : 0)) dkept = matmul_nn(dh, a.to(dh.scalar_type()));  // [T, d]
+  if (pass.wants(apart ? 1 : 0)) dkept = product_or_owed(dh, a.to(dh.scalar_type()), owed);  // [T, d]
   if (pass.wants(0)) dx = narrowed_product(du, g.to(du.scalar_type()), x, apart ? at::Tensor() : dkept);
   if (pass.wants(2)) {
     dag = at::empty(ag.sizes(), ag.options().requires_grad(false));  // [R + Q, d]
@@ -149,10 +157,10 @@ at::Tensor down(const at::Tensor& x, const at::Tensor& ag) {
   AutogradNode node("down", {x, ag});
   const at::Tensor h = matmul_nt(x, ag);  // [T, R]
   return node.record(h, {node.wants(1) ? x : at::Tensor(), ag},
-                     [type = x.scalar_type()](const BackwardPass& pass) -> Tensors {
+                     [type = x.scalar_type(), owed = owed_products_of(x)](const BackwardPass& pass) -> Tensors {
                        const at::Tensor &x = pass.saved[0], &ag = pass.saved[1], &dh = pass.grads[0];
                        at::Tensor dx, dag;
-                       if (pass.wants(0)) dx = matmul_nn(dh, ag.to(type));  // [T, d]
+                       if (pass.wants(0)) dx = product_or_owed(dh, ag.detach().to(type), owed);  // [T, d]
                        // DEVIATION: where the processor has no dot products of bfloat16 this one is rounded to
                        // bfloat16 before it is widened; PEFT's float32 adapters form it in float32.
                        if (pass.wants(1)) dag = matmul_tn(dh, x, ag.scalar_type());  // [R, d]
@@ -183,9 +191,10 @@ DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor
   AutogradNode node("down_both", {x, apart, ag});
   const at::Tensor a = ag.detach().narrow(0, 0, down_rows),
                    g = ag.detach().narrow(0, down_rows, ag.size(0) - down_rows);
-  const Tensors out =
-      node.record({matmul_nt(kept, a), wide_product(x, g)}, {x, apart, ag},
-                  [down_rows](const BackwardPass& pass) { return down_both_backward(pass, down_rows); });
+  const Tensors out = node.record({matmul_nt(kept, a), wide_product(x, g)}, {x, apart, ag},
+                                  [down_rows, owed = owed_products_of(kept)](const BackwardPass& pass) {
+                                    return down_both_backward(pass, down_rows, owed);
+                                  });
   return {out[0], out[1]};
 }
 

@@ -2,10 +2,12 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <vector>
 
 #include "ops/gemm.h"
 #include "support/golden_tensors.h"
@@ -19,12 +21,12 @@ at::Tensor numbers(int64_t rows, int64_t columns, uint64_t seed, at::ScalarType 
 }
 
 bool applies(const at::Tensor& a, const at::Tensor& b) {
-  return ops::blocked_product_applies(at::empty({a.size(0), b.size(1)}, a.options()), a, b);
+  return ops::blocked_products_apply(at::empty({a.size(0), b.size(1)}, a.options()), {{a, b}});
 }
 
 at::Tensor product(const at::Tensor& a, const at::Tensor& b) {
   const at::Tensor out = at::empty({a.size(0), b.size(1)}, a.options());
-  ops::blocked_product(out, a, b, false);
+  ops::blocked_products(out, {{a, b}}, false);
   return out;
 }
 
@@ -57,10 +59,30 @@ TEST_P(BlockedProduct, AddsLongSumsToo) {
     SCOPED_TRACE(depth);
     const at::Tensor a = numbers(90, depth, 1, type()), b = numbers(depth, 100, 2, type());
     const at::Tensor before = numbers(90, 100, 3, type()), out = before.clone();
-    ops::blocked_product(out, a, b, true);
+    ops::blocked_products(out, {{a, b}}, true);
     expect_product(out, a, b, before);
-    ops::blocked_product(out, a, b, false);
+    ops::blocked_products(out, {{a, b}}, false);
     expect_product(out, a, b);
+  }
+}
+
+// As a gradient is summed: products of a wide and a narrow depth, and one that needs several rounds.
+TEST_P(BlockedProduct, SumsSeveral) {
+  constexpr int64_t kRows = 150, kColumns = 70;
+  const std::vector<int64_t> depths = {200, 1500, 16, 2, 1100};
+  std::vector<ops::Factors> products;
+  std::vector<at::Tensor> as, bs;
+  for (size_t i = 0; i < depths.size(); ++i) {
+    as.push_back(numbers(kRows, depths[i], 2 * i, type()));
+    bs.push_back(numbers(depths[i], kColumns, 2 * i + 1, type()));
+    products.push_back({as[i], i % 2 == 0 ? bs[i] : bs[i].t().contiguous().t()});
+    SCOPED_TRACE(i);
+    const at::Tensor before = numbers(kRows, kColumns, 99, type()), out = before.clone();
+    ASSERT_TRUE(ops::blocked_products_apply(out, products));
+    ops::blocked_products(out, products, true);
+    expect_product(out, at::cat(as, 1), at::cat(bs, 0), before);
+    ops::blocked_products(out, products, false);
+    expect_product(out, at::cat(as, 1), at::cat(bs, 0));
   }
 }
 
@@ -71,7 +93,7 @@ TEST_P(BlockedProduct, ReadsAndWritesSlices) {
   const at::Tensor w = numbers(kColumns, 2 * kDepth, 3, type()).narrow(1, 2, kDepth).t();
   for (const at::Tensor& right : {b, w}) {
     const at::Tensor wide = numbers(kRows, 3 * kColumns, 4, type()), before = wide.clone();
-    ops::blocked_product(wide.narrow(1, kColumns, kColumns), a, right, false);
+    ops::blocked_products(wide.narrow(1, kColumns, kColumns), {{a, right}}, false);
     expect_product(wide.narrow(1, kColumns, kColumns), a, right);
     for (const int64_t beside : {int64_t{0}, 2 * kColumns})
       EXPECT_TRUE(same_bits(wide.narrow(1, beside, kColumns), before.narrow(1, beside, kColumns)));
