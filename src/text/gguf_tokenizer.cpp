@@ -59,8 +59,9 @@ class Reader {
 
   void read_byte_level() {
     const std::vector<std::string> merges = file_.get_strings("tokenizer.ggml.merges");
-    spec_.merges = MergeTable(merges.size());
-    for (size_t i = 0; i < merges.size(); ++i) add_merge_line(spec_, merges[i], static_cast<int32_t>(i), true);
+    MergeReader reader(spec_, merges.size(), true);
+    for (const std::string& merge : merges) reader.add_line(merge);
+    reader.finish();
     MOREX_CHECK(
         file_.has("tokenizer.ggml.pre"), ErrorKind::kFormat,
         "[{}] tokenizer.ggml.pre is missing, so the splitting rules are not known. Hint: convert the model again "

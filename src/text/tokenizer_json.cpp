@@ -83,15 +83,11 @@ TokenizerSpec read_tokenizer_json(const std::filesystem::path& path) {
     MOREX_CHECK(spec.vocabulary.add(file.view(token), static_cast<int32_t>(id)), ErrorKind::kFormat,
                 "[{}] model.vocab: '{}' or its id {} stands there twice", spec.where, file.view(token), id);
   }
-  spec.merges = MergeTable(file.merges.size());
-  for (size_t i = 0; i < file.merges.size(); ++i) {
-    const auto& merge = file.merges[i];
-    if (merge.is_line) {
-      add_merge_line(spec, file.view(merge.left), static_cast<int32_t>(i), false);
-    } else {
-      add_merge(spec, file.view(merge.left), file.view(merge.right), static_cast<int32_t>(i), false);
-    }
+  MergeReader merges(spec, file.merges.size(), false);
+  for (const auto& merge : file.merges) {
+    merge.is_line ? merges.add_line(file.view(merge.left)) : merges.add(file.view(merge.left), file.view(merge.right));
   }
+  merges.finish();
   if (word_piece) {
     spec.word_piece = read_word_piece_options(spec, model);
   } else {

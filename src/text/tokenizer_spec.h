@@ -31,10 +31,23 @@ struct TokenizerSpec {
 // Throws Error(kFormat) for a part that is not understood.
 std::shared_ptr<const Tokenizer> make_tokenizer(TokenizerSpec spec);
 
-// Adds the merge `left` + `right` of rank `number`. Throws Error(kFormat) "merge NUMBER …" when one of the two, or what
-// they become, is no token.
-void add_merge(TokenizerSpec& spec, std::string_view left, std::string_view right, int32_t number, bool keep_first);
-// Splits "left right" at its only space and adds it. Throws the same when there is not exactly one space.
-void add_merge_line(TokenizerSpec& spec, std::string_view line, int32_t number, bool keep_first);
+// Reads the merges of a tokenizer one after another, of rank 0, 1, …
+class MergeReader {
+ public:
+  // The first entry of a pair stays when `keep_first`; else the last one does.
+  MergeReader(TokenizerSpec& spec, size_t expected, bool keep_first);
+
+  // `left` + `right`. Throws Error(kFormat) "merge NUMBER …" when one of the two, or what they become, is no token.
+  void add(std::string_view left, std::string_view right);
+  // Splits "left right" at its only space and adds it. Throws the same when there is not exactly one space.
+  void add_line(std::string_view line);
+  // Puts them into the spec.
+  void finish();
+
+ private:
+  TokenizerSpec& spec_;
+  std::vector<MergeTable::Entry> entries_;
+  bool keep_first_;
+};
 
 }  // namespace morex::text

@@ -25,15 +25,16 @@ void read_vocabulary(const fs::path& path, TokenizerSpec& spec) {
 
 void read_merges(const fs::path& path, TokenizerSpec& spec) {
   const std::string text = read_text_file(path);
-  int32_t number = 0;
+  MergeReader reader(spec, spec.vocabulary.count(), false);
   for (size_t at = 0; at < text.size();) {
     const size_t end = std::min(text.find('\n', at), text.size());
     std::string_view line = std::string_view(text).substr(at, end - at);
     at = end + 1;
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.starts_with("#version")) continue;
-    add_merge_line(spec, line, number++, false);
+    reader.add_line(line);
   }
+  reader.finish();
 }
 
 // The special tokens that the reference's class has when the files name none.

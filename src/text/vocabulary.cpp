@@ -47,7 +47,7 @@ bool Vocabulary::add(std::string_view token_text, int32_t id) {
   length_[id] = static_cast<uint32_t>(token_text.size());
   bytes_.append(token_text);
   ++count_;
-  if (slot.id != kAbsent) return false;
+  if (slot.id != kAbsent) return unique_ = false;
   slot = {static_cast<uint32_t>(hash >> 32), id};
   return true;
 }

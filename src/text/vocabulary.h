@@ -23,6 +23,7 @@ class Vocabulary {
   }
   int32_t size() const { return static_cast<int32_t>(length_.size()); }  // highest id + 1
   size_t count() const { return count_; }
+  bool unique() const { return unique_; }  // whether no token has two ids
 
  private:
   static constexpr uint32_t kHole = UINT32_MAX;
@@ -37,6 +38,7 @@ class Vocabulary {
   std::vector<uint32_t> begin_, length_;
   std::vector<Slot> slots_;
   size_t count_ = 0;
+  bool unique_ = true;
 };
 
 }  // namespace morex::text

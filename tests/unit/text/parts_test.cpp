@@ -12,6 +12,7 @@
 #include "text/pre_tokenizers.h"
 #include "text/regex.h"
 #include "text/split.h"
+#include "text/tokenizer_spec.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 #include "text/vocabulary.h"
@@ -138,6 +139,35 @@ TEST(MergeTable, First_or_last_entry_of_a_pair_counts) {
   table.add(7, 8, {900, 2}, false);
   EXPECT_EQ(table.find(7, 8).id, 2);
   EXPECT_EQ(table.entries().size(), 500u);
+}
+
+// Whatever order the tokens lie in, and where a token has two ids: the first one counts.
+TEST(MergeReader, Names_the_tokens_by_their_text) {
+  for (const bool twice : {false, true}) {
+    for (const std::vector<std::string>& order :
+         {std::vector<std::string>{"a", "b", "ab", "abb", "ba"}, {"abb", "ba", "b", "ab", "a"}}) {
+      SCOPED_TRACE(order.front() + (twice ? " twice" : ""));
+      TokenizerSpec spec;
+      int32_t id = 0;
+      if (twice) spec.vocabulary.add("abb", id++);
+      for (const std::string& token : order) spec.vocabulary.add(token, id++);
+      MergeReader reader(spec, 3, false);
+      reader.add("a", "b");
+      reader.add_line("ab b");
+      reader.add("b", "a");
+      reader.finish();
+      const auto merge = [&](const char* left, const char* right) {
+        return spec.merges.find(spec.vocabulary.find(left), spec.vocabulary.find(right));
+      };
+      EXPECT_EQ(merge("a", "b").id, spec.vocabulary.find("ab"));
+      EXPECT_EQ(merge("ab", "b").id, spec.vocabulary.find("abb"));
+      EXPECT_EQ(merge("b", "a").id, spec.vocabulary.find("ba"));
+      EXPECT_EQ(merge("b", "a").rank, 2);
+      EXPECT_EQ(merge("b", "b").rank, INT32_MAX);
+      EXPECT_THROW(reader.add("b", "b"), Error);
+      EXPECT_THROW(reader.add_line("a b a"), Error);
+    }
+  }
 }
 
 TEST(ByteAlphabet, Is_gpt2s) {
