@@ -59,9 +59,9 @@ class Bench {
     const auto begin = std::chrono::steady_clock::now();
     for (int64_t i = 0; i < repeats; ++i) {
       nn::RoutingReport report;
-      std::vector<at::Tensor> y = {at::zeros({shape_.tokens, shape_.out}, shape_.dtype)};
+      nn::GroupOutputs y(std::vector<at::Tensor>{at::zeros({shape_.tokens, shape_.out}, shape_.dtype)});
       group_.adapter->apply(x, y, ctx_, report);
-      if (train) y[0].backward(dy_);
+      if (train) y.formed(0).backward(dy_);
     }
     const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
     return took.count() / static_cast<double>(repeats);

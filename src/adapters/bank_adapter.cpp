@@ -138,7 +138,7 @@ std::vector<at::Tensor> BankAdapter::own_tensors(const std::vector<int64_t>& lea
   return own;
 }
 
-void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
+void BankAdapter::apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::BatchContext& ctx,
                         nn::RoutingReport& report) const {
   const at::Tensor& down = store_->leaf(down_leaf_);
   const BankSite& first = sites_.front();
@@ -175,25 +175,26 @@ void BankAdapter::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const n
     const Location& location = locations_[i];
     const std::vector<at::Tensor> own = own_tensors(location.structure_leaves);
     const at::Tensor& up = store_->leaf(location.up_leaf);
-    at::Tensor& target = y[static_cast<size_t>(site.member_index)];
+    const auto member = static_cast<size_t>(site.member_index);
     if (gathers[i]) {
       const at::Tensor weights = routed_mix(i, {us[i]}, shared_ctx, report);  // [T, E]
       const RowsByExpert chosen = rows_by_expert({{}, weights.unsqueeze(1)}, weights.size(1));
       const at::Tensor a = down.narrow(0, location.down_row, site.structure->down_rows());
+      at::Tensor& target = y.formed(member);
       target = ops::expert_low_rank(target, products.experts_input(), chosen.weights, a, up, chosen.rows);
       continue;
     }
     const at::Tensor z = site.structure->gates().kind == GateKind::kNone
                              ? site.structure->mix(hs[i], {}, own, {ctx, site.site, 0, x.size(0), {}, nullptr})
                              : routed_mix(i, {us[i], hs[i]}, shared_ctx, report);  // [T, R']
-    target = ops::accumulate_up(target, z, up,
-                                location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf));
+    y.add(member, {z, up, location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf)});
     if (!site.structure->scales_output()) continue;
     SiteTensors parts = tensors(i);
     parts.own = own;
     Recorder recorder;
     const at::Tensor scale =
         site.structure->output_scale(parts, *site.member, report.keep_details ? &recorder : nullptr);
+    at::Tensor& target = y.formed(member);
     target = target * scale.to(target.scalar_type());
     for (auto& [name, value] : recorder.details) report.details[site.site.module + "." + name] = std::move(value);
   }

@@ -46,7 +46,7 @@ class BankAdapter : public nn::GroupAdapter {
 
   // Shapes, dtypes: nn::GroupAdapter. Routers run in float32 whatever x is. Saves x, H, U (a routed site's middle is
   // run again in the backward pass); of gathered experts H of the chosen rows only.
-  void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
+  void apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::BatchContext& ctx,
              nn::RoutingReport& report) const override;
   bool reads_other_tokens() const override;
 

@@ -19,13 +19,13 @@ WatchedGroup::WatchedGroup(nn::LinearGroup& group, Seen seen)
 
 WatchedGroup::~WatchedGroup() { group_.adapter = inner_; }
 
-void WatchedGroup::apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
+void WatchedGroup::apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::BatchContext& ctx,
                          nn::RoutingReport& report) const {
   std::vector<at::Tensor> before;
-  for (const at::Tensor& base : y) before.push_back(base.clone());
+  for (size_t i = 0; i < y.size(); ++i) before.push_back(y.formed(i).clone());
   inner_->apply(x, y, ctx, report);
   std::vector<at::Tensor> updates;
-  for (size_t i = 0; i < y.size(); ++i) updates.push_back(real_rows(y[i] - before[i], ctx));
+  for (size_t i = 0; i < y.size(); ++i) updates.push_back(real_rows(y.formed(i) - before[i], ctx));
   seen_(real_rows(x, ctx), updates);
 }
 

@@ -22,7 +22,7 @@ class WatchedGroup final : public nn::GroupAdapter {
   WatchedGroup(const WatchedGroup&) = delete;
   WatchedGroup& operator=(const WatchedGroup&) = delete;
 
-  void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext& ctx,
+  void apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::BatchContext& ctx,
              nn::RoutingReport& report) const override;
   bool reads_other_tokens() const override { return inner_->reads_other_tokens(); }
 

@@ -38,14 +38,38 @@ struct LinearMember {
   at::Tensor bias;  // [out], may be undefined
 };
 
+// What the members of a group give for x: base products, formed with what an adapter adds to them.
+class GroupOutputs {
+ public:
+  // x [T, in]; `members` must outlive it.
+  GroupOutputs(at::Tensor x, const std::vector<LinearMember>& members);
+  // Outputs that are formed already, to see what an adapter adds to them.
+  explicit GroupOutputs(std::vector<at::Tensor> formed);
+
+  // Adds z·b (+ bias) to the output of a member.
+  void add(size_t member, const ops::LowRankTerm& term);
+  // [T, out], the base product without bias and what was added so far: for an adapter that needs the numbers. It may be
+  // changed in place (it is not saved by anybody), or replaced.
+  at::Tensor& formed(size_t member);
+  // All of them; the products that are not formed yet in one node.
+  std::vector<at::Tensor> take();
+  size_t size() const { return y_.size(); }
+
+ private:
+  void form(const std::vector<size_t>& members);
+
+  at::Tensor x_;
+  const std::vector<LinearMember>* members_ = nullptr;
+  std::vector<ops::LowRankTerm> terms_;  // not formed yet, of each member
+  std::vector<at::Tensor> y_;
+};
+
 // What an adapter does to a group of projections that read the same input.
 class GroupAdapter {
  public:
   virtual ~GroupAdapter() = default;
-  // x [T, in]; y[i] [T, out_i] holds the base product of member i without bias, and may be changed in place (it is not
-  // saved by anybody). Gradients: to x, to the adapter's leaves, and through y.
-  virtual void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const BatchContext& ctx,
-                     RoutingReport& report) const = 0;
+  // x [T, in], read by all. Gradients: to x, to the adapter's leaves, and through y.
+  virtual void apply(const at::Tensor& x, GroupOutputs& y, const BatchContext& ctx, RoutingReport& report) const = 0;
   // Whether what a token gets depends on the other tokens of its sequence.
   virtual bool reads_other_tokens() const { return false; }
 };

@@ -33,7 +33,8 @@ template <typename T, typename A>
 [[gnu::always_inline]] inline void norm_row(const A* sum, const T* w, A rstd, T* unit, T* normed, int64_t d) {
 #pragma omp simd
   for (int64_t i = 0; i < d; ++i) {
-    const A u = rounded<T>(sum[i] * rstd);
+    // DEVIATION: Hugging Face rounds the unit row to bfloat16 before its product with the weight.
+    const A u = sum[i] * rstd;
     unit[i] = narrow<T>(u);
     normed[i] = narrow<T>(widen(w[i]) * u);
   }

@@ -9,7 +9,7 @@ struct StreamAndNorm {
   at::Tensor normed;  // [T, D] in delta's dtype
 };
 
-// stream' = stream + delta, normed = w · cast(stream' · rstd), rstd = 1/sqrt(mean(stream'²) + eps).
+// stream' = stream + delta, normed = cast(w · stream' · rstd), rstd = 1/sqrt(mean(stream'²) + eps).
 // stream, delta [T, D]; weight [D]. Dtypes: delta float32, bfloat16 or float64; stream delta's or the wider one it
 // gives back, so that the sums of a bfloat16 model are never rounded to bfloat16. A weight of another dtype is cast to
 // delta's. Grad: stream, delta; the weight only where it requires one. Saves cast(stream' · rstd) [T, D], the weight's

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 
 #include "ops/attention_blocks.h"
 #include "ops/attention_forms.h"
@@ -58,10 +59,10 @@ class Probabilities {
     for_rows(s, stride, range, row, rows, [&](int64_t r, float* x, int64_t n) { row_exp(x, n, scale_, lse[r]); });
   }
 
-  // softmax(scale·s) and the log-sum-exp; the range must hold all that the rows see.
-  void softmax(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, float* lse) const {
+  // exp(scale·s - largest) and the log-sum-exp; the range must hold all that the rows see.
+  void from_scores(float* s, int64_t stride, BlockRange range, int64_t row, int64_t rows, float* lse) const {
     for_rows(s, stride, range, row, rows,
-             [&](int64_t r, float* x, int64_t n) { lse[r] = softmax_visible(x, n, scale_); });
+             [&](int64_t r, float* x, int64_t n) { lse[r] = exp_visible(x, n, scale_).lse; });
   }
 
  private:
@@ -132,7 +133,7 @@ KeyOperands<T> key_operands(const at::Tensor& t, Turned turned) {
       at::empty({t.size(0), heads, blocks, kBlock * width}, t.options().dtype(c10::CppTypeToScalarType<T>::value));
   const Heads<const From> rows = read<From>(t);
   T* to = memory.mutable_data_ptr<T>();
-  const ThreadMemory<T> room(kBlock * width);
+  const ThreadMemory<T> room(t.size(0) * heads * blocks, kBlock * width);
   at::parallel_for(0, t.size(0) * heads * blocks, 1, [&](int64_t first, int64_t last) {
     T* left = room.first();
     for (int64_t i = first; i < last; ++i) {
@@ -161,7 +162,8 @@ AttentionResult forward(const at::Tensor& q, const at::Tensor& k, const at::Tens
   const Heads<const From> qs = read<From>(q);
   const Heads<From> outs = write<From>(out);
   float* lses = lse.mutable_data_ptr<float>();
-  const ThreadMemory<float, T> memory(kBlock * (keys + width), kBlock * (keys + width));
+  const ThreadMemory<float, T> memory(batch * heads * blocks, kBlock * (keys + width),
+                                      kBlock * (std::is_same_v<T, float> ? width : keys + width));
   at::parallel_for(0, batch * heads * blocks, 1, [&](int64_t first, int64_t last) {
     float *s = memory.first(), *sums = s + kBlock * keys;
     T *queries = memory.second(), *room = queries + kBlock * width;
@@ -174,13 +176,16 @@ AttentionResult forward(const at::Tensor& q, const at::Tensor& k, const at::Tens
         block_product(m, range.columns(j), width, queries, width, kt.block(b, h / group, j), kBlock,
                       s + (j - range.first) * kBlock, keys, false);
       }
-      Probabilities(visible, b, scale).softmax(s, keys, range, row, rows, lses + bh * length + row);
-      const T* p = as_left(s, keys, m, range.width(), room);
+      Probabilities(visible, b, scale).from_scores(s, keys, range, row, rows, lses + bh * length + row);
+      // Divided by the sum of what is multiplied: rounding then moves weights against each other alone, and the
+      // largest, 1, not at all.
+      float totals[kBlock];
+      const T* p = as_left(s, keys, m, range.width(), room, totals);
       for (int64_t j = range.first; j < range.last; ++j) {
         block_product(m, width, range.columns(j), p + (j - range.first) * kBlock, keys, vr.block(b, h / group, j),
                       width, sums, width, j > range.first);
       }
-      write_rows(sums, rows, width, outs.row(b, h, row), outs.stride);
+      write_means(sums, totals, rows, width, outs.row(b, h, row), outs.stride);
     }
     release_block_products(operands);
   });
@@ -206,14 +211,15 @@ AttentionGradients backward(const at::Tensor& dout, const at::Tensor& q, const a
   const Heads<From> dqs = write<From>(dq), dks = write<From>(dk), dvs = write<From>(dv);
   const float* lses = result.lse.const_data_ptr<float>();
   const int64_t sums_size = blocks_of(keys) * size;
-  const ThreadMemory<float, T> memory(2 * (sums_size + size + kBlock * kBlock), 4 * size + 3 * kBlock * kBlock);
+  const ThreadMemory<float, T> memory(batch * key_heads, 2 * (sums_size + size + kBlock * kBlock),
+                                      4 * size + 3 * kBlock * kBlock);
   at::parallel_for(0, batch * key_heads, 1, [&](int64_t first, int64_t last) {
     float *dkt = memory.first(), *dvt = dkt + sums_size, *sums = dvt + sums_size, *room = sums + size;
     float *p = room + size, *ds = p + kBlock * kBlock;
     T *query = memory.second(), *turned_query = query + size, *grad = turned_query + size;
     T *turned_grad = grad + size, *p_right = turned_grad + size;
     T *ds_left = p_right + kBlock * kBlock, *ds_right = ds_left + kBlock * kBlock;
-    float delta[kBlock] = {};
+    float delta[kBlock];
     for (int64_t task = first; task < last; ++task) {
       const int64_t b = task / key_heads, kv = task % key_heads;
       std::fill(dkt, dkt + 2 * sums_size, 0.0f);
@@ -226,6 +232,7 @@ AttentionGradients backward(const at::Tensor& dout, const at::Tensor& q, const a
         left_rows(gs.row(b, h, row), gs.stride, rows, width, grad);
         left_columns(query, width, turned_query);
         left_columns(grad, width, turned_grad);
+        std::fill(delta + rows, delta + m, 0.0f);
         for (int64_t r = 0; r < rows; ++r) delta[r] = row_dot(gs.row(b, h, row + r), outs.row(b, h, row + r), width);
         for (int64_t j = range.first; j < range.last; ++j) {
           const int64_t n = range.columns(j);

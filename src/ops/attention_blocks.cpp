@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/block_product.h"
+#include "ops/row_kernels.h"
 #include "ops/vector_loops.h"
 
 namespace morex::ops {
@@ -47,11 +48,17 @@ void left_columns(const c10::BFloat16* left, int64_t width, c10::BFloat16* colum
   }
 }
 
-const float* as_left(const float* s, int64_t, int64_t, int64_t, float*) { return s; }
-const c10::BFloat16* as_left(const float* s, int64_t stride, int64_t m, int64_t n, c10::BFloat16* room) {
+const float* as_left(const float* s, int64_t stride, int64_t m, int64_t n, float*, float* sums) {
+  if (sums != nullptr)
+    for (int64_t r = 0; r < m; ++r) sums[r] = row_sum(s + r * stride, n);
+  return s;
+}
+const c10::BFloat16* as_left(const float* s, int64_t stride, int64_t m, int64_t n, c10::BFloat16* room, float* sums) {
   in_vectors([&]() __attribute__((always_inline)) {
     for (int64_t r = 0; r < m; ++r) convert_row(s + r * stride, room + r * stride, n);
   });
+  if (sums != nullptr)
+    for (int64_t r = 0; r < m; ++r) sums[r] = row_sum(room + r * stride, n);
   return room;
 }
 const float* as_right(const float* s, int64_t, int64_t, int64_t, float*) { return s; }
@@ -75,6 +82,14 @@ void write_rows(const float* sums, int64_t rows, int64_t width, To* y, int64_t s
 }
 template void write_rows(const float*, int64_t, int64_t, float*, int64_t);
 template void write_rows(const float*, int64_t, int64_t, c10::BFloat16*, int64_t);
+
+template <typename To>
+void write_means(float* sums, const float* totals, int64_t rows, int64_t width, To* y, int64_t stride) {
+  for (int64_t r = 0; r < rows; ++r) row_scale(sums + r * width, width, totals[r] == 0.0f ? 0.0f : 1.0f / totals[r]);
+  write_rows(sums, rows, width, y, stride);
+}
+template void write_means(float*, const float*, int64_t, int64_t, float*, int64_t);
+template void write_means(float*, const float*, int64_t, int64_t, c10::BFloat16*, int64_t);
 
 template <typename To>
 void write_columns(const float* sums, int64_t rows, int64_t width, float* room, To* y, int64_t stride) {

@@ -18,15 +18,20 @@ void left_rows(const From* x, int64_t stride, int64_t rows, int64_t width, T* le
 void left_columns(const float* left, int64_t width, float* columns);
 void left_columns(const c10::BFloat16* left, int64_t width, c10::BFloat16* columns);
 
-// s [m, n], rows `stride` apart and m even, as an operand: s itself in float32, rounded into `room` in bfloat16.
-const float* as_left(const float* s, int64_t stride, int64_t m, int64_t n, float* room);
-const c10::BFloat16* as_left(const float* s, int64_t stride, int64_t m, int64_t n, c10::BFloat16* room);
+// s [m, n], rows `stride` apart and m even, as an operand: s itself in float32, rounded into `room` in bfloat16. With
+// `sums` [m] also what stands in each row of it, summed.
+const float* as_left(const float* s, int64_t stride, int64_t m, int64_t n, float* room, float* sums = nullptr);
+const c10::BFloat16* as_left(const float* s, int64_t stride, int64_t m, int64_t n, c10::BFloat16* room,
+                             float* sums = nullptr);
 const float* as_right(const float* s, int64_t stride, int64_t m, int64_t n, float* room);
 const c10::BFloat16* as_right(const float* s, int64_t stride, int64_t m, int64_t n, c10::BFloat16* room);
 
 // Rows of float32 sums into y, `stride` apart, rounded to its type.
 template <typename To>
 void write_rows(const float* sums, int64_t rows, int64_t width, To* y, int64_t stride);
+// The same, row r divided by totals[r]; zeros where that is zero.
+template <typename To>
+void write_means(float* sums, const float* totals, int64_t rows, int64_t width, To* y, int64_t stride);
 // The same from sums that stand turned, [width, 64]; `room` for as many numbers.
 template <typename To>
 void write_columns(const float* sums, int64_t rows, int64_t width, float* room, To* y, int64_t stride);

@@ -37,16 +37,21 @@ void Visibility::hide(int64_t b, int64_t i, float* scores, int64_t from, int64_t
   }
 }
 
-float softmax_visible(float* scores, int64_t n, float scale) {
+ExpSum exp_visible(float* scores, int64_t n, float scale) {
   const float top = row_max(scores, n) * scale;
   if (top == -kInfinity) {  // all hidden, or not a number
     const bool broken = std::any_of(scores, scores + n, [](float value) { return std::isnan(value); });
     std::fill(scores, scores + n, broken ? kNan : 0.0f);
-    return broken ? kNan : kInfinity;
+    return broken ? ExpSum{kNan, kNan} : ExpSum{0.0f, kInfinity};
   }
   const float sum = row_exp(scores, n, scale, top);
-  row_scale(scores, n, 1.0f / sum);
-  return top + std::log(sum);
+  return {sum, top + std::log(sum)};
+}
+
+float softmax_visible(float* scores, int64_t n, float scale) {
+  const ExpSum of = exp_visible(scores, n, scale);
+  if (of.sum > 0.0f) row_scale(scores, n, 1.0f / of.sum);
+  return of.lse;
 }
 
 }  // namespace morex::ops

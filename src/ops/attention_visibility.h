@@ -27,8 +27,14 @@ class Visibility {
   at::Tensor key_mask_, segments_;
 };
 
-// scores[0 … n-1] become softmax(scale·scores); returns their log-sum-exp. Where all are hidden: zeros and +infinity;
-// where one that matters is not a number: NaN.
+// scores[0 … n-1] become exp(scale·scores - largest), the largest exactly 1; gives their sum and log-sum-exp. Where all
+// are hidden: zeros, 0 and +infinity; where one that matters is not a number: NaN.
+struct ExpSum {
+  float sum, lse;
+};
+ExpSum exp_visible(float* scores, int64_t n, float scale);
+
+// The same, divided by the sum; returns the log-sum-exp.
 float softmax_visible(float* scores, int64_t n, float scale);
 
 }  // namespace morex::ops

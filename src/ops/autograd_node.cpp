@@ -108,6 +108,7 @@ class RecordedNode : public Node {
     const std::lock_guard<std::mutex> lock(mutex_);
     saved_.clear();
     remakes_.clear();
+    if (owed_) owed_->take();
     released_ = true;
   }
 

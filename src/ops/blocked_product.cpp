@@ -69,6 +69,8 @@ Grid grid_of(int64_t m, int64_t n, int64_t k, int64_t element_size, int64_t thre
   return best;
 }
 
+int64_t tasks_of(const Grid& grid, int64_t n) { return grid.row_blocks * quotient_up(n, grid.columns); }
+
 // b [K, N] with dense rows, or dense columns where `turned`.
 template <typename T>
 struct RightMatrix {
@@ -191,7 +193,7 @@ void multiply_tile(const Tile<Out>& tile, const std::vector<Term<T>>& terms, con
 // Calls f(tile, slice) for all tasks of all slices, on all threads.
 template <typename T, typename Out, typename F>
 void for_tiles(const Grid& grid, const DenseRows<Out>& out, int64_t m, int64_t n, int64_t slices, const F& f) {
-  const int64_t tasks = grid.row_blocks * quotient_up(n, grid.columns);
+  const int64_t tasks = tasks_of(grid, n);
   at::parallel_for(0, slices * tasks, 1, [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) {
       const int64_t task = i % tasks;
@@ -213,7 +215,8 @@ void multiply_in_slices(const DenseRows<T>& out, const Term<T>& term, int64_t m,
     terms.push_back({{{term.a.data + k, term.a.stride}, term.b.from_row(k), std::min(half, term.k - k)}});
   const std::vector<Round> rounds[] = {rounds_of(terms[0]), rounds_of(terms[1])};
   const Grid grid = grid_of(m, n, half, sizeof(T), quotient_up(at::get_num_threads(), kSlices));
-  const ThreadMemory<T> packed(deepest(rounds[0]) * grid.columns);
+  const ThreadMemory<T> packed(kSlices * tasks_of(grid, n),
+                               std::max(deepest(rounds[0]), deepest(rounds[1])) * grid.columns);
   const at::Tensor memory = at::empty({kSlices, m, n}, at::TensorOptions(at::kFloat));
   const DenseRows<float> sums{memory.mutable_data_ptr<float>(), n};
   for_tiles<T>(grid, sums, m, n, kSlices, [&](const Tile<float>& whole, int64_t slice) {
@@ -243,7 +246,7 @@ void multiply(const DenseRows<T>& out, const std::vector<Term<T>>& terms, int64_
   const std::vector<Round> rounds = rounds_of(terms);
   const bool one_round = rounds.size() == 1;
   // bfloat16 goes through float32 sums: a panel of them where all is one round.
-  const ThreadMemory<T, float> memory(deepest(rounds) * grid.columns,
+  const ThreadMemory<T, float> memory(tasks_of(grid, n), deepest(rounds) * grid.columns,
                                       kInPlace ? 0 : (one_round ? kPanel : grid.rows) * grid.columns);
   for_tiles<T>(grid, out, m, n, 1, [&](const Tile<T>& tile, int64_t) {
     const DenseRows<T> packed{memory.first(), grid.columns};

@@ -9,8 +9,8 @@
 namespace morex::ops {
 
 // Whether out = Σ a·b, or out += Σ a·b, is computed here: a [M, K], b [K, N], out [M, N] of one type, float32 or
-// bfloat16, on an AMD processor with AVX-512; a and out with dense rows, b with dense rows or columns; of some size, K
-// even in bfloat16.
+// bfloat16, on an AMD processor with AVX-512 (bfloat16: AVX-512 BF16) and a LibTorch that exports its small-block
+// product; a and out with dense rows, b with dense rows or columns; of some size, K even in bfloat16.
 bool blocked_products_apply(const at::Tensor& out, const std::vector<Factors>& products);
 
 // A number of out depends on its rows of a and its columns of b alone: not on other rows, not on the number of threads.

@@ -127,9 +127,11 @@ void add_products(at::Tensor& y, const std::vector<Factors>& products) {
     const TimedScope timed("add_products", y.size(0), y.size(1), depth, y.scalar_type());
     return blocked_products(y, products, accumulate);
   }
-  for (size_t i = 0; i < products.size(); ++i)
-    product_into(accumulate || i > 0 ? "add_matmul_nn" : "matmul_nn", y, products[i].a, products[i].b,
-                 accumulate || i > 0);
+  for (size_t i = 0; i < products.size(); ++i) {
+    const bool add = accumulate || i > 0;
+    const char* name = add ? "add_matmul_nn" : has_dense_rows(products[i].b) ? "matmul_nn" : "matmul_nt";
+    product_into(name, y, products[i].a, products[i].b, add);
+  }
 }
 
 void add_matmul_nn(const at::Tensor& y, const at::Tensor& z, const at::Tensor& b) {

@@ -3,8 +3,8 @@
 // weight of another dtype (a float32 leaf under bfloat16 activations) is rounded to it. Results are contiguous. A few
 // rows go to few_rows.h, narrow results in bfloat16 to skinny_products.h, products of some size to blocked_product.h
 // or, in float32 on CPUs where ATen's library is slow (AMD), to oneDNN; everything else is ATen. Error: one rounding of
-// the result plus K·eps of the accumulation in float32 (float64). A row of a product with weights is computed by the
-// same call whether or not an adapter is attached.
+// the result plus K·eps of the accumulation in float32 (float64). A row of a product with weights is the same bit
+// for bit whether or not an adapter adds zeros to it.
 #pragma once
 #include <ATen/core/Tensor.h>
 

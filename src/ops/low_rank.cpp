@@ -1,7 +1,6 @@
 #include "ops/low_rank.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -9,12 +8,11 @@
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
-#include "ops/chunks.h"
+#include "ops/convert_rows.h"
 #include "ops/dense_rows.h"
-#include "ops/few_rows.h"
 #include "ops/gemm.h"
+#include "ops/low_rank_term.h"
 #include "ops/router_rows.h"
-#include "ops/vector_loops.h"
 #include "ops/wide.h"
 
 namespace morex::ops {
@@ -23,25 +21,6 @@ namespace {
 // Elements of bfloat16 x that are widened at a time: 1 MiB in float32 stays in a core's cache until the product reads
 // it.
 constexpr int64_t kWidenedElements = int64_t{1} << 18;
-
-// to = from, or to += from, row by row; one of them bfloat16, the other float32.
-template <typename To, typename From, bool kAdd = false>
-void convert_rows(const at::Tensor& from, const at::Tensor& to) {
-  const int64_t d = from.size(1), from_stride = from.stride(0), to_stride = to.stride(0);
-  const From* source = from.const_data_ptr<From>();
-  To* target = to.mutable_data_ptr<To>();
-  for_chunks(from.size(0), rows_per_chunk(d), [&](int64_t begin, int64_t end) {
-    in_vectors([&]() __attribute__((always_inline)) {
-      for (int64_t t = begin; t < end; ++t) {
-        if constexpr (kAdd) {
-          add_row(source + t * from_stride, target + t * to_stride, d);
-        } else {
-          convert_row(source + t * from_stride, target + t * to_stride, d);
-        }
-      }
-    });
-  });
-}
 
 // Calls f(first row, number of rows) for parts of x [T, d] of kWidenedElements, for all of x where it is wide already.
 template <typename F>
@@ -60,20 +39,6 @@ at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
   const at::Tensor out = at::empty({count, x.size(1)}, rows.options().dtype(wide));
   convert_rows<float, c10::BFloat16>(rows, out);
   return out;
-}
-
-// z [T, r] in `type`, and a column of ones behind it.
-at::Tensor with_ones(const at::Tensor& z, at::ScalarType type) {
-  const int64_t rank = z.size(1);
-  const at::Tensor extended = at::empty({z.size(0), rank + 1}, z.options().dtype(type).requires_grad(false));
-  const at::Tensor columns = extended.narrow(1, 0, rank);
-  if (z.is_cpu() && z.scalar_type() == at::kFloat && type == at::kBFloat16) {
-    convert_rows<c10::BFloat16, float>(with_dense_rows(z), columns);
-  } else {
-    columns.copy_(z);
-  }
-  extended.select(1, rank).fill_(1);
-  return extended;
 }
 
 // What down_fp32 gives: x·agᵀ [T, R] in the wide type.
@@ -199,36 +164,24 @@ DownBoth down_both(const at::Tensor& kept, const at::Tensor& x, const at::Tensor
 }
 
 at::Tensor accumulate_up(at::Tensor y, const at::Tensor& z, const at::Tensor& b, const at::Tensor& bias) {
-  MOREX_ASSERT(y.dim() == 2 && z.dim() == 2 && b.dim() == 2 && y.size(0) == z.size(0) && z.size(1) == b.size(0) &&
-               y.size(1) == b.size(1));
+  MOREX_ASSERT(y.dim() == 2 && y.size(0) == z.size(0) && y.size(1) == b.size(1));
   AutogradNode node("accumulate_up", {y, z, b, bias});
   node.changes(y);
-  const at::ScalarType type = y.scalar_type();
-  const bool has_bias = bias.defined();
-  // Decoding: a few rows read the leaf as it is.
-  if (y.size(0) <= kFewRows && !node.wants(1) && !node.wants(2) && !node.wants(3)) {
-    add_matmul_nn(y, z.detach().to(type), b.detach());
-    if (has_bias) y.add_(bias.detach());
+  const LowRankTerm term{z, b, bias};
+  if (few_rows_read_leaf(y, node, 1)) {
+    add_to_few_rows(y, term);
     return node.record(std::move(y), {}, [](const BackwardPass& pass) -> Tensors {
       return {pass.grads[0], {}, {}, {}};
     });
   }
-  // The bias is one more row of b, for a column of ones.
-  const at::Tensor zs = has_bias ? with_ones(z.detach(), type) : z.detach().to(type);
-  const at::Tensor bs = has_bias ? at::cat({b.detach(), bias.detach().unsqueeze(0)}, 0).to(type) : b.detach().to(type);
-  add_matmul_nn(y, zs, bs);
-  return node.record(std::move(y), {node.wants(2) || node.wants(3) ? zs : at::Tensor(), bs},
-                     [z_type = z.scalar_type(), b_type = b.scalar_type(), rank = b.size(0),
-                      has_bias](const BackwardPass& pass) -> Tensors {
-                       const at::Tensor &zs = pass.saved[0], &bs = pass.saved[1], &dy = pass.grads[0];
-                       at::Tensor dz, db, d_bias;
-                       if (pass.wants(1)) dz = matmul_nt(dy, bs.narrow(0, 0, rank)).to(z_type);  // [T, r]
-                       if (zs.defined()) {
-                         const at::Tensor both = matmul_tn(zs, dy, b_type);  // [r, out], [r + 1, out]
-                         db = both.narrow(0, 0, rank);
-                         if (has_bias) d_bias = both.select(0, rank);
-                       }
-                       return {dy, dz, pass.wants(2) ? db : at::Tensor(), pass.wants(3) ? d_bias : at::Tensor()};
+  const Factors factors = factors_of(term, y.scalar_type());
+  add_matmul_nn(y, factors.a, factors.b);
+  const bool trains = node.wants(2) || node.wants(3);
+  return node.record(std::move(y), {trains ? factors.a : at::Tensor(), factors.b},
+                     [shape = TermShape(term)](const BackwardPass& pass) -> Tensors {
+                       const at::Tensor& dy = pass.grads[0];
+                       const TermGradients d = term_gradients(pass, dy, pass.saved[0], pass.saved[1], shape, 1);
+                       return {dy, d.z, d.b, d.bias};
                      });
 }
 

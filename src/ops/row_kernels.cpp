@@ -27,6 +27,21 @@ namespace {
 }
 
 template <typename T>
+[[gnu::always_inline]] inline float sum_of(const T* x, int64_t n) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < n; ++i) sum += widen(x[i]);
+  return sum;
+}
+
+template <typename T>
+float sum(const T* x, int64_t n) {
+  float sum = 0.0f;
+  in_vectors([&]() __attribute__((always_inline)) { sum = sum_of(x, n); });
+  return sum;
+}
+
+template <typename T>
 [[gnu::always_inline]] inline float dot_of(const T* a, const T* b, int64_t n) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
@@ -68,6 +83,9 @@ void row_softmax_backward(const float* p, float* dp, int64_t n, float delta, flo
     for (int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta) * scale;
   });
 }
+
+float row_sum(const float* x, int64_t n) { return sum(x, n); }
+float row_sum(const c10::BFloat16* x, int64_t n) { return sum(x, n); }
 
 float row_dot(const float* a, const float* b, int64_t n) { return dot(a, b, n); }
 float row_dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n) { return dot(a, b, n); }

@@ -18,6 +18,10 @@ void row_scale(float* x, int64_t n, float factor);
 // ds[i] = p[i]·(dp[i] - delta)·scale, into dp.
 void row_softmax_backward(const float* p, float* dp, int64_t n, float delta, float scale);
 
+// Σ x.
+float row_sum(const float* x, int64_t n);
+float row_sum(const c10::BFloat16* x, int64_t n);
+
 // Σ a·b.
 float row_dot(const float* a, const float* b, int64_t n);
 float row_dot(const c10::BFloat16* a, const c10::BFloat16* b, int64_t n);

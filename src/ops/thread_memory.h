@@ -6,6 +6,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -15,11 +16,11 @@ namespace morex::ops {
 template <typename A, typename B = std::byte>
 class ThreadMemory {
  public:
-  // Room for so many of each thread, not set to anything.
-  explicit ThreadMemory(int64_t as, int64_t bs = 0)
+  // For a loop of `tasks`: room for so many of each thread that takes part, not set to anything.
+  explicit ThreadMemory(int64_t tasks, int64_t as, int64_t bs = 0)
       : second_(in_lines(as * static_cast<int64_t>(sizeof(A)))),
         stride_(second_ + in_lines(bs * static_cast<int64_t>(sizeof(B)))),
-        memory_(at::empty({at::get_num_threads() * stride_}, at::TensorOptions(at::kByte))) {}
+        memory_(at::empty({std::min<int64_t>(at::get_num_threads(), tasks) * stride_}, at::TensorOptions(at::kByte))) {}
 
   // The parts of the thread that asks, inside of the loop.
   A* first() const { return reinterpret_cast<A*>(own()); }

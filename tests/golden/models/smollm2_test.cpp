@@ -169,24 +169,29 @@ TEST(SmolLm2, bfloat16_is_nearer_than_plain_bfloat16) {
             << ours.largest << " (" << plain.largest << "); loss of a text " << worst << "\n";
 }
 
-// The linear weights in blocks of eight bits: how far the losses of texts move from those of the stored weights.
+// The linear weights in blocks of eight bits: how far the losses of texts move from those of the stored weights in the
+// same dtype.
 TEST(SmolLm2, eight_bits_cost_little) {
   if (const std::string reason = why_not_available(); !reason.empty()) GTEST_SKIP() << reason;
-  constexpr double kOneText = 2e-2, kMean = 3e-3;
+  constexpr double kOneText = 2e-2;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    // bfloat16's own rounding moves the mean of these few texts by up to 0.006, either way.
+    const double mean_allowed = dtype == at::kFloat ? 3e-3 : 1e-2;
     Warnings warnings(true);
     const auto model = models::load_model(smollm2_gguf(), {dtype, test_device(), true}, warnings);
+    const auto stored = load(dtype);
     double worst = 0.0, sum = 0.0, tokens = 0.0;
     for (const Json& text : lines("losses.jsonl")) {
       const auto ids = ids_of(text);
       const double loss = loss_of(ids, all_logits(*model, ids).to(at::kDouble).cpu());
-      const double moved = loss - text.at("loss_fp64").get<double>(), count = static_cast<double>(ids.size()) - 1;
+      const double moved = loss - loss_of(ids, all_logits(*stored, ids).to(at::kDouble).cpu()),
+                   count = static_cast<double>(ids.size()) - 1;
       worst = std::max(worst, std::abs(moved));
       sum += moved * count;
       tokens += count;
     }
     EXPECT_LE(worst, kOneText);
-    EXPECT_LE(std::abs(sum / tokens), kMean);
+    EXPECT_LE(std::abs(sum / tokens), mean_allowed);
     std::cout << "8 bits, " << at::toString(dtype) << ": loss of a text moves by " << worst << " at most, by "
               << sum / tokens << " a token\n";
   }

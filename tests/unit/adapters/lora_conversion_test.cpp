@@ -97,15 +97,16 @@ class LoraConversion : public testing::Test {
     const at::NoGradGuard guard;
     for (const AdaptedGroup& adapted : set_->groups()) {
       const at::Tensor in = numbers({kBatch * kLength, adapted.group->members[0].weight.in_features()}, 0.29);
-      std::vector<at::Tensor> y;
+      std::vector<at::Tensor> zeros;
       for (const nn::LinearMember& member : adapted.group->members)
-        y.push_back(at::zeros({in.size(0), member.weight.out_features()}, at::kDouble));
+        zeros.push_back(at::zeros({in.size(0), member.weight.out_features()}, at::kDouble));
+      nn::GroupOutputs y(zeros);
       nn::RoutingReport report;
       adapted.bank->apply(in, y, context(), report);
       for (const BankSite& site : adapted.bank->sites()) {
         const auto module = std::find_if(made.modules.begin(), made.modules.end(),
                                          [&](const auto& each) { return each.module == site.site.module; });
-        const at::Tensor update = y[static_cast<size_t>(site.member_index)];
+        const at::Tensor update = y.formed(static_cast<size_t>(site.member_index));
         EXPECT_TRUE(test::near(at::mm(at::mm(in, module->factors.a.t()), module->factors.b.t()), update,
                                1e-14 * update.abs().max().item<double>()))
             << module->module;
@@ -208,11 +209,12 @@ struct Naive {
 Naive naive_of(const nn::LinearGroup& group, size_t member, const at::Tensor& x, const nn::BatchContext& ctx) {
   const at::NoGradGuard guard;
   nn::RoutingReport report;
-  std::vector<at::Tensor> y;
-  for (const nn::LinearMember& each : group.members) y.push_back(at::mm(x, each.weight.value.t()));
-  const at::Tensor before = y[member].clone();
+  std::vector<at::Tensor> base;
+  for (const nn::LinearMember& each : group.members) base.push_back(at::mm(x, each.weight.value.t()));
+  const at::Tensor before = base[member].clone();
+  nn::GroupOutputs y(base);
   group.adapter->apply(x, y, ctx, report);
-  return {x, y[member] - before};
+  return {x, y.formed(member) - before};
 }
 
 TEST_F(LoraConversion, Stated_errors_are_those_of_the_factors) {

@@ -51,9 +51,9 @@ TEST(AddAMethod, the_pages_structure_trains_between_the_two_products) {
   nn::RoutingReport report;
   const at::Tensor x = at::randn({4, 6}, at::kDouble);
   const auto run = [&] {
-    std::vector<at::Tensor> y = {at::mm(x, member.weight.value.t())};
+    nn::GroupOutputs y(std::vector<at::Tensor>{at::mm(x, member.weight.value.t())});
     adapter.apply(x, y, ctx, report);
-    return y[0];
+    return y.formed(0);
   };
   const at::Tensor base = at::mm(x, member.weight.value.t());
   EXPECT_TRUE(run().equal(base)) << "a fresh adapter is the base";

@@ -63,7 +63,7 @@ TEST(Scoring, ContinuationsOfOnePromptReadItOnce) {
 
 class ReadsOthers : public nn::GroupAdapter {
  public:
-  void apply(const at::Tensor&, std::vector<at::Tensor>&, const nn::BatchContext&, nn::RoutingReport&) const override {}
+  void apply(const at::Tensor&, nn::GroupOutputs&, const nn::BatchContext&, nn::RoutingReport&) const override {}
   bool reads_other_tokens() const override { return true; }
 };
 

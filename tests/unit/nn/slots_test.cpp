@@ -21,9 +21,8 @@ namespace {
 class OneTarget : public nn::GroupAdapter {
  public:
   explicit OneTarget(at::Tensor b) : b_(std::move(b)) {}
-  void apply(const at::Tensor& x, std::vector<at::Tensor>& y, const nn::BatchContext&,
-             nn::RoutingReport&) const override {
-    y[0] = ops::accumulate_up(y[0], x.narrow(1, 0, b_.size(0)), b_);
+  void apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::BatchContext&, nn::RoutingReport&) const override {
+    y.add(0, {x.narrow(1, 0, b_.size(0)), b_, {}});
   }
 
  private:

@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <limits>
+
 #include "ops/attention_reference.h"
 #include "support/golden_tensors.h"
 #include "unit/ops/attention_kind.h"
@@ -112,6 +114,21 @@ TEST(Attention, NanInQueriesReachesTheOutput) {
 TEST(Attention, OutputIsLaidOutForTheProjectionThatFollows) {
   const at::Tensor q = random_tensor({2, 4, 9, 8}, 1), k = random_tensor({2, 2, 9, 8}, 2);
   EXPECT_TRUE(ops::attention(q, k, k, 1.0, {}).transpose(1, 2).is_contiguous());
+}
+
+// What is broken in one sequence stays there, also behind the last whole block.
+TEST(Attention, NanInOneSequenceLeavesTheOthersGradients) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    const auto input = [&](uint64_t seed) { return random_tensor({2, 2, 70, 16}, seed).to(dtype); };
+    at::Tensor q = input(1).requires_grad_(true), k = input(2).requires_grad_(true), v = input(3).requires_grad_(true);
+    const at::Tensor dout = input(4);
+    dout[0].fill_(std::numeric_limits<double>::quiet_NaN());
+    const auto grads = torch::autograd::grad({ops::attention(q, k, v, 0.25, {})}, {q, k, v}, {dout});
+    for (const at::Tensor& grad : grads) {
+      EXPECT_TRUE(grad[0].isnan().any().item<bool>()) << dtype;
+      EXPECT_TRUE(grad[1].isfinite().all().item<bool>()) << dtype;
+    }
+  }
 }
 
 TEST(Attention, GradientsMatchCentralDifferences) {

@@ -55,7 +55,7 @@ TEST_P(BlockedProduct, MatchesFloat64) {
 }
 
 TEST_P(BlockedProduct, AddsLongSumsToo) {
-  for (const int64_t depth : {70, 3000, 20000}) {
+  for (const int64_t depth : {70, 3000, 16386, 20000, 32770}) {
     SCOPED_TRACE(depth);
     const at::Tensor a = numbers(90, depth, 1, type()), b = numbers(depth, 100, 2, type());
     const at::Tensor before = numbers(90, 100, 3, type()), out = before.clone();
@@ -102,7 +102,7 @@ TEST_P(BlockedProduct, ReadsAndWritesSlices) {
 
 TEST_P(BlockedProduct, DependsNeitherOnThreadsNorOnOtherRows) {
   const int threads = at::get_num_threads();
-  for (const int64_t depth : {200, 2500, 17000}) {
+  for (const int64_t depth : {200, 2500, 16386, 17000}) {
     SCOPED_TRACE(depth);
     const at::Tensor a = numbers(400, depth, 1, type()), w = numbers(200, depth, 2, type());
     at::set_num_threads(1);
@@ -133,8 +133,11 @@ TEST_P(BlockedProduct, LeavesOtherProductsAlone) {
   EXPECT_FALSE(applies(a.t(), b));              // a gradient of weights
   EXPECT_FALSE(applies(a.narrow(0, 0, 1).expand({64, 64}), b));
   const bool pairs = type() == at::kBFloat16;
-  EXPECT_NE(applies(a.narrow(1, 0, 63), b.narrow(0, 0, 63)), pairs);
-  EXPECT_NE(applies(a.narrow(1, 0, 62), numbers(64, 63, 3, type()).narrow(1, 1, 62).t()), pairs);
+  const at::Tensor deep = numbers(64, 130, 3, type()), odd = numbers(64, 129, 4, type());
+  EXPECT_NE(applies(deep.narrow(1, 0, 127), numbers(127, 64, 5, type())), pairs);
+  EXPECT_TRUE(applies(deep.narrow(1, 0, 128), deep.narrow(1, 0, 128).t()));
+  EXPECT_NE(applies(deep.narrow(1, 0, 128), deep.narrow(1, 1, 128).t()), pairs);  // begins between two words
+  EXPECT_NE(applies(deep.narrow(1, 0, 128), odd.narrow(1, 0, 128).t()), pairs);   // an odd stride
 }
 
 // The calls of gemm.h give the same numbers whichever way they go.

@@ -128,11 +128,11 @@ TEST(Int8Linear, MapsThatShareAnInputSumItsGradient) {
   const at::Tensor plain = random_tensor({20, 70}, 4, 0.1);
   const OpFunction op = [&](const auto& in) {
     const auto there = [&](const at::Tensor& t) { return t.to(in[0].device()); };
-    const ops::SharedProducts shared =
-        ops::frozen_linears(in[0], {{plain.to(in[0].options())},
-                                    {there(first.values), false, there(first.scales)},
-                                    {there(second.values), false, there(second.scales)}});
-    return at::cat({shared.y[0], shared.y[1], shared.y[2], shared.x}, 1);
+    const at::Tensor x = ops::shared_input(in[0]);
+    const std::vector<at::Tensor> y = ops::frozen_linears(x, {{plain.to(in[0].options())},
+                                                              {there(first.values), false, there(first.scales)},
+                                                              {there(second.values), false, there(second.scales)}});
+    return at::cat({y[0], y[1], y[2], x}, 1);
   };
   const OpFunction reference = [&](const auto& in) {
     const at::Tensor w = plain.to(in[0].scalar_type());

@@ -2,6 +2,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
@@ -79,8 +80,9 @@ TEST(Gemm, AGradientMayBeWiderThanItsOperands) {
 TEST(FrozenLinears, MatchReference) {
   const auto read_again = [](const at::Tensor& x) { return x.narrow(1, 0, 5).sin(); };
   const OpFunction op = [&](const auto& in) {
-    const ops::SharedProducts shared = ops::frozen_linears(in[0], {{in[1], false}, {in[2], true}});
-    return at::cat({shared.y[0], shared.y[1], read_again(shared.x)}, 1);
+    const at::Tensor x = ops::shared_input(in[0]);
+    const std::vector<at::Tensor> y = ops::frozen_linears(x, {{in[1], false}, {in[2], true}});
+    return at::cat({y[0], y[1], read_again(x)}, 1);
   };
   const OpFunction reference = [&](const auto& in) {
     return at::cat({ops::reference::frozen_linear(in[0], in[1], false),
@@ -100,20 +102,79 @@ TEST(FrozenLinears, MatchReference) {
         }
 }
 
+// A whole group: two maps, one of them with a term, whose z comes from the same x; every gradient, with and without a
+// bias, with few rows and with many.
+TEST(FrozenLinears, WithTermsMatchReference) {
+  for (const bool biased : {false, true}) {
+    const OpFunction op = [&](const auto& in) {
+      const at::Tensor x = ops::shared_input(in[0]);
+      const at::Tensor z = ops::down(x, in[3]);
+      const std::vector<at::Tensor> y =
+          ops::frozen_linears(x, {{in[1], false}, {in[2], false}}, {{z, in[4], biased ? in[5] : at::Tensor()}, {}});
+      return at::cat(y, 1);
+    };
+    const OpFunction reference = [&](const auto& in) {
+      const at::Tensor z = ops::reference::down(in[0], in[3]);
+      const at::Tensor y = ops::reference::frozen_linear(in[0], in[1], false);
+      return at::cat({ops::reference::accumulate_up(y, z, in[4], biased ? in[5] : at::Tensor()),
+                      ops::reference::frozen_linear(in[0], in[2], false)},
+                     1);
+    };
+    for (const at::ScalarType dtype : all_dtypes()) {
+      const at::ScalarType leaf = dtype == at::kDouble ? at::kDouble : at::kFloat;
+      for (const Layout layout : all_layouts()) {
+        for (const int64_t t : kRows) {
+          SCOPED_TRACE("T " + std::to_string(t) + (biased ? " biased" : ""));
+          std::vector<OpInput> inputs = {{random_tensor({t, kIn}, 1)},
+                                         {random_tensor({kOut, kIn}, 2, 0.1), false},
+                                         {random_tensor({kOut, kIn}, 3, 0.1), false},
+                                         {random_tensor({kRank, kIn}, 4, 0.2).to(leaf), true, false, false},
+                                         {random_tensor({kRank, kOut}, 5, 0.2).to(leaf), true, false, false}};
+          if (biased) inputs.push_back({random_tensor({kOut}, 6).to(leaf), true, false, false});
+          compare_with_reference(op, reference, inputs, dtype, layout);
+        }
+      }
+    }
+  }
+}
+
+// Zeros in b leave the base's bits alone, on every path.
+TEST(FrozenLinears, AZeroTermIsNothing) {
+  for (const at::ScalarType dtype : all_dtypes()) {
+    for (const int64_t t : {1, 5, 70}) {
+      const at::Tensor x = random_tensor({t, 128}, 1).to(dtype), w = random_tensor({96, 128}, 2).to(dtype);
+      const at::Tensor z = random_tensor({t, 8}, 3).to(dtype), b = at::zeros({8, 96}, dtype);
+      EXPECT_TRUE(same_bits(ops::frozen_linears(x, {{w, false}}, {{z, b, {}}})[0], ops::frozen_linear(x, w)))
+          << dtype << " T " << t;
+    }
+  }
+}
+
 TEST(FrozenLinears, AnOutputThatNobodyReadsCostsNothing) {
   const at::Tensor x = random_tensor({7, kIn}, 1).requires_grad_(true);
   const at::Tensor v = random_tensor({kOut, kIn}, 2), w = random_tensor({kOut, kIn}, 3);
-  const ops::SharedProducts shared = ops::frozen_linears(x, {{v, false}, {w, false}});
-  shared.y[1].sum().backward();
+  ops::frozen_linears(ops::shared_input(x), {{v, false}, {w, false}})[1].sum().backward();
   EXPECT_TRUE(near(x.grad(), at::ones({7, kOut}, at::kDouble).mm(w), 1e-12));
 }
 
+// What is owed is taken once: a second pass over the same graph gives the same gradients.
+TEST(SharedInput, PaysWhatItOwesOnce) {
+  const at::Tensor x = random_tensor({40, kIn}, 1).requires_grad_(true), w = random_tensor({kOut, kIn}, 2);
+  const at::Tensor a = random_tensor({kRank, kIn}, 3), b = random_tensor({kRank, kOut}, 4);
+  const at::Tensor shared = ops::shared_input(x);
+  const at::Tensor y = ops::frozen_linears(shared, {{w, false}}, {{ops::down(shared, a), b, {}}})[0];
+  const at::Tensor wanted = at::ones({40, kOut}, at::kDouble).mm(w + b.t().mm(a));
+  for (const bool keep : {true, true, false})
+    EXPECT_TRUE(near(torch::autograd::grad({y.sum()}, {x}, {}, keep)[0], wanted, 1e-10));
+}
+
 // A gradient that others hold is not added to.
-TEST(FrozenLinears, TheGradientOfItsReadersStaysTheirs) {
+TEST(SharedInput, TheGradientOfItsReadersStaysTheirs) {
   const at::Tensor x = random_tensor({7, kIn}, 1).requires_grad_(true), w = random_tensor({kOut, kIn}, 2);
-  const ops::SharedProducts shared = ops::frozen_linears(x, {{w, false}});
+  const at::Tensor shared = ops::shared_input(x);
+  const at::Tensor y = ops::frozen_linear(shared, w);
   const at::Tensor dx = random_tensor({7, kIn}, 3), before = dx.clone();
-  torch::autograd::backward({shared.y[0].sum(), shared.x}, {at::Tensor(), dx});
+  torch::autograd::backward({y.sum(), shared}, {at::Tensor(), dx});
   EXPECT_TRUE(same_bits(dx, before));
   EXPECT_TRUE(near(x.grad(), before + at::ones({7, kOut}, at::kDouble).mm(w), 1e-12));
 }

@@ -301,7 +301,7 @@ TEST(Profile, Run_writes_three_steps_behind_the_first_two) {
   for (const char* category : {"phase", "operation", "library", "product"})
     EXPECT_GT(count_of(events, "cat", category), 0) << category;
   for (const char* name : {"data", "clip", "optimizer", "frozen_linear", "matmul_nt", "add_matmul_nn", "down",
-                           "accumulate_up", "attention", "rope", "swiglu", "linear_cross_entropy"})
+                           "shared_input", "attention", "rope", "swiglu", "linear_cross_entropy"})
     EXPECT_GT(count_of(events, "name", name), 0) << name;
   EXPECT_EQ(count_of(events, "name", "optimizer"), 3);
 }
