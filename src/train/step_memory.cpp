@@ -155,7 +155,9 @@ double StepMemory::peak(int64_t recomputed) {
   if (lowest_ == top) return measured({top}, recomputed > top ? 1 : 0);
   // Layers below the lowest adapter keep nothing either way.
   double sum = measured({lowest_, top}, recomputed > top ? 2 : recomputed > lowest_ ? 1 : 0);
-  for (int64_t layer = lowest_ + 1; layer < top; ++layer) sum += added(layer, layer < recomputed);
+  // A recomputed layer keeps its input, which shows only where the peak lies above it: as with a layer like the lowest.
+  for (int64_t layer = lowest_ + 1; layer < top; ++layer)
+    sum += layer < recomputed ? std::max(added(layer, true), added(lowest_, true)) : added(layer, false);
   return sum;
 }
 
