@@ -38,7 +38,8 @@ train::Allocation allocation_of_step(const Json& method, const std::string& dtyp
   return train::watch_allocation(step);
 }
 
-// What the step took when this was written, work memory of products included. Lower the numbers where it has become leaner.
+// What the step took when this was written, work memory of products included. Lower the numbers where it has become
+// leaner.
 struct Step {
   const char* name;
   Json method;
