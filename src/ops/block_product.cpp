@@ -6,18 +6,8 @@
 
 #include "base/error.h"
 #include "base/system.h"
+#include "ops/brgemm.h"
 #include "ops/vector_loops.h"
-
-#ifdef MOREX_HAS_BRGEMM
-namespace at::native::cpublas {
-// Exported by LibTorch, declared in no header of the wheel. `vnni`: b is in pairs of rows.
-void brgemm(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, bool add, const float* a,
-            const float* b, float* c, bool vnni);
-void brgemm(int64_t m, int64_t n, int64_t k, int64_t lda, int64_t ldb, int64_t ldc, bool add, const c10::BFloat16* a,
-            const c10::BFloat16* b, float* c, bool vnni);
-void brgemm_release(bool vnni);
-}  // namespace at::native::cpublas
-#endif
 
 namespace morex::ops {
 namespace {

@@ -50,7 +50,9 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const bool few = few_rows_apply(out, a, b);
   if (!few && b.scalar_type() != a.scalar_type()) return product_into(name, out, a, b.to(a.scalar_type()), accumulate);
-  const bool blocked = !few && blocked_products_apply(out, {{a, b}});
+  std::vector<Factors> one;
+  if (!few) one.push_back({a, b});
+  const bool blocked = !few && blocked_products_apply(out, one);
   const bool skinny = !few && !blocked && skinny_apply(out, a, b, accumulate);
   if (!skinny && out.scalar_type() != a.scalar_type()) {
     const at::Tensor narrow = product(name, a, b);
@@ -59,7 +61,7 @@ void product_into(const char* name, const at::Tensor& out, const at::Tensor& a, 
   }
   const TimedScope timed(name, a.size(0), b.size(1), a.size(1), a.scalar_type());
   if (few) return few_rows_product(out, a, b, accumulate);
-  if (blocked) return blocked_products(out, {{a, b}}, accumulate);
+  if (blocked) return blocked_products(out, one, accumulate);
   if (skinny) return skinny_product(out, a, b, accumulate);
 #ifdef MOREX_HAS_MKLDNN_MATMUL
   if (goes_to_onednn(a, b)) {

@@ -1,6 +1,5 @@
 // Work memory of a parallel loop. It comes from where tensors get theirs: the heap would be left in pieces between what
-// stays. Every thread's part begins at a cache line: wide loads that lie across two cost attention in float32 a sixth
-// of its backward pass.
+// stays. Every thread's part begins at a cache line, so that no wide load lies across two.
 #pragma once
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>

@@ -175,7 +175,7 @@ TEST(SmolLm2, eight_bits_cost_little) {
   if (const std::string reason = why_not_available(); !reason.empty()) GTEST_SKIP() << reason;
   constexpr double kOneText = 2e-2;
   for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    // bfloat16's own rounding moves the mean of these few texts by up to 0.006, either way.
+    // bfloat16's own rounding moves the mean of these few texts by up to 0.006.
     const double mean_allowed = dtype == at::kFloat ? 3e-3 : 1e-2;
     Warnings warnings(true);
     const auto model = models::load_model(smollm2_gguf(), {dtype, test_device(), true}, warnings);
