@@ -187,7 +187,8 @@ void BankAdapter::apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::Batc
     const at::Tensor z = site.structure->gates().kind == GateKind::kNone
                              ? site.structure->mix(hs[i], {}, own, {ctx, site.site, 0, x.size(0), {}, nullptr})
                              : routed_mix(i, {us[i], hs[i]}, shared_ctx, report);  // [T, R']
-    y.add(member, {z, up, location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf)});
+    y.add(member, {z, ctx.fixed_cast(up, x.scalar_type()),
+                   location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf)});
     if (!site.structure->scales_output()) continue;
     SiteTensors parts = tensors(i);
     parts.own = own;
@@ -251,9 +252,12 @@ at::Tensor BankAdapter::routed_mix(size_t index, const std::vector<at::Tensor>& 
         gates = site.prior->after_choice(std::move(gates), prior_own, tokens);
         if (recorder.keep_distributions) tally_gates(gates, recorder, tokens, *tally);
         MixResult result;
-        // The middle runs in the precision of the adapter's tensors, not of the base.
-        result.z = rows.size() == 1 ? site.structure->expert_weights(gates)
-                                    : site.structure->mix(rows[1].to(u.scalar_type()), gates, structure_own, tokens);
+        if (rows.size() == 1) {
+          result.z = site.structure->expert_weights(gates);
+        } else {
+          const at::Tensor h = site.structure->mixes_activations() ? rows[1] : rows[1].to(u.scalar_type());
+          result.z = site.structure->mix(h, gates, structure_own, tokens);
+        }
         for (const nn::GateReport& gate : recorder.gates)
           for (const auto& [name, sum] : gate.sums) result.sums.push_back(sum);
         if (recording) collected->add(recorder);

@@ -21,14 +21,15 @@ GroupProducts::GroupProducts(const GroupInput& input, const nn::BatchContext& ct
   if (!ctx.training()) input_.dropout = input_.jitter = 0.0;
   // DEVIATION: one dropout mask for all experts and targets that read the same input; PEFT draws one per target, the
   // official mixtures one per expert. The expectations agree.
-  kept_ = ops::dropout(input.x, input_.dropout, key_of("dropout", input.module, ctx));
+  kept_ = input_.dropout == 0.0 ? input.x : ops::dropout(input.x, input_.dropout, key_of("dropout", input.module, ctx));
 }
 
 GroupProducts::Both GroupProducts::both() const {
   const int64_t rows = input_.leaf.size(0), routes = rows - input_.down_rows;
   if (routes == 0) return {down(0, rows), {}};
-  if (input_.jitter != 0.0) return {down(0, input_.down_rows), routed()};
-  if (input_.dropout != 0.0 || input_.x.scalar_type() != input_.leaf.scalar_type()) {
+  const bool casts = input_.x.scalar_type() != input_.leaf.scalar_type();
+  if (input_.jitter != 0.0 || (casts && ctx_.fixed)) return {down(0, input_.down_rows), routed()};
+  if (input_.dropout != 0.0 || casts) {
     const auto [h, u] = ops::down_both(kept_, input_.x, input_.leaf, input_.down_rows);
     return {h, u};
   }
@@ -47,8 +48,8 @@ at::Tensor GroupProducts::routed() const {
 }
 
 at::Tensor GroupProducts::down(int64_t first, int64_t rows) const {
-  const bool whole = first == 0 && rows == input_.leaf.size(0);
-  return ops::down(kept_, whole ? input_.leaf : input_.leaf.narrow(0, first, rows));
+  const at::Tensor leaf = ctx_.fixed_cast(input_.leaf, input_.x.scalar_type());
+  return ops::down(kept_, rows == leaf.size(0) ? leaf : leaf.narrow(0, first, rows));
 }
 
 }  // namespace morex::adapters

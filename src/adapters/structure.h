@@ -38,10 +38,12 @@ class Structure {
   virtual int64_t up_rows() const = 0;            // R'
   virtual const std::vector<TensorSpec>& tensors() const = 0;
 
-  // h [T, R] -> z [T, R'], plain ATen with autograd over small tensors. `own` is indexed like tensors(); only kOwn
-  // entries are defined. Runs on chunks of tokens, and again in the backward pass.
+  // h [T, R] -> z [T, R'], plain ATen with autograd over small tensors, in the dtype of the adapter's tensors. `own` is
+  // indexed like tensors(); only kOwn entries are defined. Runs on chunks of tokens, and again in the backward pass.
   virtual at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                          const TokenRows& rows) const = 0;
+  // Whether mix() takes h in the activations' dtype, and rounds to it once.
+  virtual bool mixes_activations() const { return false; }
   // Flat experts that are blocks of down and up rows, z = mix(h) = w ⊗ h with one weight each, may be computed one
   // after another on the tokens that chose them. Whether that is done for x [T, d_in], and the weights [T, E], zero
   // where not chosen.

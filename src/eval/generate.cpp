@@ -89,6 +89,7 @@ Generated generate(const models::CausalLm& model, const text::Tokenizer* tokeniz
   TextStream text(tokenizer, options.stop_strings, on_text);
   nn::BatchContext known;
   known.batch = 1;
+  known.fixed = std::make_shared<nn::FixedValues>();
   model.read_prompts({prompt}, known);
   nn::KvCache cache = model.make_cache(1, length + budget);
   std::vector<int64_t> seen = prompt.ids, input = prompt.ids;

@@ -69,6 +69,7 @@ void generate_rows(const models::CausalLm& model, const std::vector<nn::Prompt>&
   const int64_t budget = std::min(options.max_new_tokens, room);
   nn::BatchContext known;
   known.batch = input.size(0);
+  known.fixed = std::make_shared<nn::FixedValues>();
   if (model.wants_prompts()) {
     std::vector<nn::Prompt> read;
     for (const Row& row : rows) read.push_back(prompts[row.prompt]);

@@ -5,7 +5,11 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "nn/fixed_values.h"
 
 namespace morex::nn {
 
@@ -31,6 +35,19 @@ struct BatchContext {
 
   std::map<std::string, at::Tensor> per_sequence;  // [B, …] by name: "cluster_scores", "task_ids", "sample_types"
   std::map<std::string, at::Tensor> given_noise;   // by "MODULE.LEVEL": replaces the drawn noise (tests)
+
+  // Set where no parameter changes while it lives and nothing is differentiated; null: values of parameters are formed
+  // at every call.
+  std::shared_ptr<FixedValues> fixed;
+  // make()'s tensors, formed once where that may be (FixedValues::of).
+  template <typename Make>
+  std::vector<at::Tensor> fixed_values(const void* owner, int64_t number, const Make& make) const {
+    return fixed ? fixed->of(owner, number, make) : make();
+  }
+  // The leaf in `type` where that cast is formed once; else the leaf, for the operation that reads it to cast.
+  at::Tensor fixed_cast(const at::Tensor& leaf, at::ScalarType type) const {
+    return fixed && leaf.scalar_type() != type ? fixed->cast(leaf, type) : leaf;
+  }
 
   bool training() const { return phase == Phase::kTrain; }
   int64_t tokens() const { return places.defined() ? places.numel() : batch * length; }

@@ -163,8 +163,9 @@ bool BackwardPass::wants(size_t input) const { return node_.task_should_compute_
 AutogradNode::AutogradNode(const char* name, at::TensorList inputs, Reach reach)
     : name_(name),
       timed_(name),
-      inputs_(inputs.begin(), inputs.end()),
-      recording_(at::GradMode::is_enabled() && (reach == Reach::kLeaves || any_wanted(inputs))) {}
+      recording_(at::GradMode::is_enabled() && (reach == Reach::kLeaves || any_wanted(inputs))) {
+  if (recording_) inputs_.assign(inputs.begin(), inputs.end());
+}
 
 bool AutogradNode::wants(size_t input) const { return recording_ && requires_grad(inputs_[input]); }
 
@@ -181,13 +182,11 @@ at::Tensor AutogradNode::record(at::Tensor output, at::TensorList saved, Backwar
 }
 
 Tensors AutogradNode::record(Tensors outputs, at::TensorList saved, BackwardFunction backward) {
-  std::unordered_set<at::TensorImpl*> changed;
-  if (changed_.defined()) {
-    changed_.unsafeGetTensorImpl()->bump_version();
-    changed.insert(changed_.unsafeGetTensorImpl());
-  }
+  if (changed_.defined()) changed_.unsafeGetTensorImpl()->bump_version();
   if (!recording_) return outputs;
 
+  std::unordered_set<at::TensorImpl*> changed;
+  if (changed_.defined()) changed.insert(changed_.unsafeGetTensorImpl());
   const at::AutoGradMode enabled(true);
   const std::shared_ptr<RecordedNode> node(new RecordedNode(name_, keeps_missing_, std::move(backward)),
                                            torch::autograd::deleteNode);

@@ -71,6 +71,9 @@ class AutogradNode {
   AutogradNode(const char* name, at::TensorList inputs) : AutogradNode(name, inputs, Reach::kInputs) {}
   AutogradNode(const char* name, at::TensorList inputs, Reach reach);
 
+  // Whether record() will make a node: else nothing need be saved.
+  bool records() const { return recording_; }
+
   // Whether the gradient of this input will be wanted: what backward needs for it alone must be saved only then.
   bool wants(size_t input) const;
 

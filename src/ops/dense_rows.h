@@ -9,6 +9,9 @@ namespace morex::ops {
 // otherwise.
 inline at::Tensor with_dense_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
+// t for reading without a gradient: itself where it has none, for a detached tensor takes as long as a short product.
+inline at::Tensor unrecorded(const at::Tensor& t) { return t.requires_grad() ? t.detach() : t; }
+
 // Whether a matrix's rows (columns) are dense and do not overlap.
 inline bool has_dense_rows(const at::Tensor& t) { return t.stride(1) == 1 && t.stride(0) >= t.size(1); }
 inline bool has_dense_columns(const at::Tensor& t) { return t.stride(0) == 1 && t.stride(1) >= t.size(0); }

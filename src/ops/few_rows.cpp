@@ -14,8 +14,10 @@
 namespace morex::ops {
 namespace {
 
-// Rows of the left operand, and rows (or vectors of columns) of the matrix, whose sums are held in registers at a time.
-constexpr int64_t kRowsAtOnce = 4, kDotsAtOnce = 4, kVectorsAtOnce = 4;
+// Rows of the left operand, rows of the matrix whose dot products are held in registers, and rows of it that are added
+// to the sums in the cache, at a time.
+constexpr int64_t kRowsAtOnce = 4, kDotsAtOnce = 4;
+constexpr int kTermsAtOnce = 8;
 // Prefetched ahead of the matrix being read: rows of a few KiB are too short for the processor's own guess.
 constexpr int64_t kAheadBytes = 4096;
 // The part of a matrix that is worth another thread.
@@ -103,46 +105,79 @@ template <int kBytes, int kRows, int kDots, typename T>
   }
 }
 
-// kVectors vectors of columns of kRows rows of the product.
-template <int kBytes, int kRows, int kVectors, typename T>
-[[gnu::always_inline]] inline void mix_block(const DenseRows<const float>& a, const DenseRows<const T>& b, int64_t k,
-                                             const DenseRows<float>& y) {
-  Lanes<kBytes> sums[kRows][kVectors] = {};
-  for (int64_t i = 0; i < k; ++i) {
-    Lanes<kBytes> bs[kVectors];
+// Whether some row of a has a number other than zero in column i.
+template <int kRows>
+[[gnu::always_inline]] inline bool any_in_column(const DenseRows<const float>& a, int64_t i) {
+  bool any = false;
 #pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) load<kBytes>(b.row(i) + v * kLanes<kBytes>, bs[v]);
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) {
-      const float factor = a.row(r)[i];
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sums[r][v] += factor * bs[v];
-    }
-  }
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) std::memcpy(y.row(r) + v * kLanes<kBytes>, &sums[r][v], kBytes);
-  }
+  for (int r = 0; r < kRows; ++r) any |= a.row(r)[i] != 0.0f;
+  return any;
 }
 
-template <int kBytes, int kRows, typename T>
-[[gnu::always_inline]] inline void mix_columns(const DenseRows<const float>& a, const DenseRows<const T>& b, int64_t n,
-                                               int64_t k, const DenseRows<float>& y) {
-  const auto columns = [&](auto vectors, int64_t first) __attribute__((always_inline)) {
-    mix_block<kBytes, kRows, decltype(vectors)::value, T>(a, {b.data + first, b.stride}, k, {y.data + first, y.stride});
-  };
+// Some rows of b, and what each of kRows rows of a has for them.
+template <int kRows, typename T>
+struct Terms {
+  const T* b[kTermsAtOnce];
+  float a[kRows][kTermsAtOnce];
+};
+
+// y += or, where the sum begins, y = the sum of kTerms terms, of kRows rows and n columns. A sum is formed one term
+// after another, whatever kTerms.
+template <int kBytes, int kRows, int kTerms, bool begins, typename T>
+[[gnu::always_inline]] inline void add_terms(const Terms<kRows, T>& terms, int64_t n, int64_t ahead,
+                                             const DenseRows<float>& y) {
   int64_t j = 0;
-  for (constexpr int64_t kStep = kVectorsAtOnce * kLanes<kBytes>; j + kStep <= n; j += kStep)
-    columns(std::integral_constant<int, kVectorsAtOnce>{}, j);
-  for (; j + kLanes<kBytes> <= n; j += kLanes<kBytes>) columns(std::integral_constant<int, 1>{}, j);
+  for (; j + kLanes<kBytes> <= n; j += kLanes<kBytes>) {
+    Lanes<kBytes> sums[kRows];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) begins ? void(sums[r] = Lanes<kBytes>{}) : load<kBytes>(y.row(r) + j, sums[r]);
+#pragma GCC unroll 8
+    for (int i = 0; i < kTerms; ++i) {
+      Lanes<kBytes> bs;
+      load<kBytes>(terms.b[i] + j, bs);
+      __builtin_prefetch(terms.b[i] + j + ahead);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) sums[r] += terms.a[r][i] * bs;
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) std::memcpy(y.row(r) + j, &sums[r], kBytes);
+  }
   for (; j < n; ++j) {
     for (int r = 0; r < kRows; ++r) {
-      float sum = 0;
-      for (int64_t i = 0; i < k; ++i) sum += a.row(r)[i] * widen(b.row(i)[j]);
+      float sum = begins ? 0 : y.row(r)[j];
+      for (int i = 0; i < kTerms; ++i) sum += terms.a[r][i] * widen(terms.b[i][j]);
       y.row(r)[j] = sum;
     }
   }
+}
+
+// Rows of b from row to row, so that memory is read in its order; the sums stay in the cache.
+template <int kBytes, int kRows, bool kSkips, typename T>
+[[gnu::always_inline]] inline void mix_columns(const DenseRows<const float>& a, const DenseRows<const T>& b, int64_t n,
+                                               int64_t k, const DenseRows<float>& y) {
+  const int64_t ahead = kTermsAtOnce * b.stride;
+  Terms<kRows, T> terms;
+  bool begins = true;
+  int count = 0;
+  for (int64_t i = 0; i < k; ++i) {
+    if (kSkips && !any_in_column<kRows>(a, i)) continue;
+    terms.b[count] = b.row(i);
+    for (int r = 0; r < kRows; ++r) terms.a[r][count] = a.row(r)[i];
+    if (++count < kTermsAtOnce) continue;
+    begins ? add_terms<kBytes, kRows, kTermsAtOnce, true, T>(terms, n, ahead, y)
+           : add_terms<kBytes, kRows, kTermsAtOnce, false, T>(terms, n, ahead, y);
+    begins = false;
+    count = 0;
+  }
+  for (int i = 0; i < count; ++i) {
+    terms.b[0] = terms.b[i];
+    for (int r = 0; r < kRows; ++r) terms.a[r][0] = terms.a[r][i];
+    begins ? add_terms<kBytes, kRows, 1, true, T>(terms, n, ahead, y)
+           : add_terms<kBytes, kRows, 1, false, T>(terms, n, ahead, y);
+    begins = false;
+  }
+  if (!begins) return;
+  for (int r = 0; r < kRows; ++r) std::fill_n(y.row(r), n, 0.0f);
 }
 
 // Calls body(number of rows, first row) for groups of at most kRowsAtOnce rows, the number as a constant.
@@ -171,6 +206,18 @@ void in_lanes(const F& body) {
     case VectorWidth::k128:
       return body(std::integral_constant<int, 16>{});
   }
+}
+
+template <bool kSkips, typename T>
+void mix_rows_of(DenseRows<const float> a, int64_t rows, DenseRows<const T> b, int64_t n, int64_t k,
+                 DenseRows<float> y) {
+  in_lanes([&](auto bytes) __attribute__((always_inline)) {
+    in_row_groups(
+        rows, [&](auto group, int64_t row) __attribute__((always_inline)) {
+          mix_columns<decltype(bytes)::value, decltype(group)::value, kSkips, T>({a.row(row), a.stride}, b, n, k,
+                                                                                 {y.row(row), y.stride});
+        });
+  });
 }
 
 // y = sums, or y += sums.
@@ -216,7 +263,7 @@ void product_of(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, b
       if (by_columns) {
         dot_rows<W>(left, rows, {right.row(begin), right.stride}, width, k, target);
       } else {
-        mix_rows<W>(left, rows, {right.data + begin, right.stride}, width, k, target);
+        mix_rows_of<true, W>(left, rows, {right.data + begin, right.stride}, width, k, target);
       }
     };
     if constexpr (std::is_same_v<T, float>) {
@@ -251,21 +298,13 @@ void dot_rows(DenseRows<const float> a, int64_t rows, DenseRows<const T> w, int6
 
 template <typename T>
 void mix_rows(DenseRows<const float> a, int64_t rows, DenseRows<const T> b, int64_t n, int64_t k, DenseRows<float> y) {
-  in_lanes([&](auto bytes) __attribute__((always_inline)) {
-    in_row_groups(
-        rows, [&](auto group, int64_t row) __attribute__((always_inline)) {
-          mix_columns<decltype(bytes)::value, decltype(group)::value, T>({a.row(row), a.stride}, b, n, k,
-                                                                         {y.row(row), y.stride});
-        });
-  });
+  mix_rows_of<false, T>(a, rows, b, n, k, y);
 }
 
 template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const float>, int64_t, int64_t, DenseRows<float>);
 template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const c10::BFloat16>, int64_t, int64_t,
                        DenseRows<float>);
 template void dot_rows(DenseRows<const float>, int64_t, DenseRows<const RoundedFloat>, int64_t, int64_t,
-                       DenseRows<float>);
-template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const RoundedFloat>, int64_t, int64_t,
                        DenseRows<float>);
 template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const float>, int64_t, int64_t, DenseRows<float>);
 template void mix_rows(DenseRows<const float>, int64_t, DenseRows<const c10::BFloat16>, int64_t, int64_t,

@@ -17,7 +17,8 @@ inline constexpr int64_t kFewRows = 8;
 bool few_rows_apply(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b);
 
 // y = a·b, or y += a·b, on all threads. bfloat16 is rounded once, at the end; a float32 b beside it is rounded to
-// bfloat16 as it is read. No autograd.
+// bfloat16 as it is read. Rows of b that only zeros of a meet are not read: what an expert that is not chosen would
+// add. No autograd.
 // Error: float32 K·eps of the accumulation.
 void few_rows_product(const at::Tensor& y, const at::Tensor& a, const at::Tensor& b, bool accumulate);
 

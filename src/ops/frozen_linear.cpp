@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
+#include "ops/dense_rows.h"
 #include "ops/gemm.h"
 #include "ops/int8_products.h"
 
@@ -77,8 +78,8 @@ at::Tensor product(const at::Tensor& x, const MapWeight& weight, const Factors& 
     MOREX_ASSERT(!weight.transposed);
     y = int8_matmul_nt(x, {weight.value, weight.scales});
   } else {
-    const at::Tensor w = weight.value.detach();
-    products.push_back({x.detach(), weight.transposed ? w : w.t()});
+    const at::Tensor w = unrecorded(weight.value);
+    products.push_back({unrecorded(x), weight.transposed ? w : w.t()});
   }
   if (term.a.defined()) products.push_back(term);
   if (!products.empty()) add_products(y, products);
@@ -92,7 +93,7 @@ at::Tensor shared_input(const at::Tensor& x) {
   node.keep_missing();
   node.passes(0, 0);
   node.takes_products(0);
-  return node.record(x.detach(), {}, [](const BackwardPass& pass) -> Tensors {
+  return node.record(unrecorded(x), {}, [](const BackwardPass& pass) -> Tensors {
     const at::Tensor& given = pass.grads[0];
     if (pass.owed.empty()) return {given};
     at::Tensor dx = !given.defined() || is_own(given) ? given : given.clone(at::MemoryFormat::Contiguous);
@@ -121,6 +122,7 @@ std::vector<at::Tensor> frozen_linears(const at::Tensor& x, const std::vector<Ma
     const Factors factors = has_term && !few ? factors_of(term, x.scalar_type()) : Factors();
     outputs.push_back(product(x, weights[i], factors));  // [T, out]
     if (few) add_to_few_rows(outputs.back(), term);
+    if (!node.records()) continue;
     const bool trains = node.wants(first + 1) || node.wants(first + 2);
     saved.insert(saved.end(), {weights[i].value, weights[i].scales, trains ? factors.a : at::Tensor(), factors.b});
     maps.push_back({weights[i].transposed, factors.b.defined(), factors.b.defined() ? TermShape(term) : TermShape()});

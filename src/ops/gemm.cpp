@@ -95,7 +95,7 @@ bool onednn_products() {
 #endif
 }
 
-at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nt", x, w.detach().t()); }
+at::Tensor matmul_nt(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nt", x, unrecorded(w).t()); }
 
 at::Tensor matmul_nn(const at::Tensor& x, const at::Tensor& w) { return product("matmul_nn", x, w); }
 
@@ -110,7 +110,7 @@ at::Tensor matmul_tn(const at::Tensor& a, const at::Tensor& b, at::ScalarType ty
 
 void set_matmul_nt(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {
   MOREX_ASSERT(y.size(0) == x.size(0) && y.size(1) == w.size(0) && x.size(1) == w.size(1));
-  product_into("matmul_nt", y, x, w.detach().t(), false);
+  product_into("matmul_nt", y, x, unrecorded(w).t(), false);
 }
 
 void set_matmul_nn(const at::Tensor& y, const at::Tensor& x, const at::Tensor& w) {

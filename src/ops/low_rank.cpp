@@ -10,6 +10,7 @@
 #include "ops/autograd_node.h"
 #include "ops/convert_rows.h"
 #include "ops/dense_rows.h"
+#include "ops/few_rows.h"
 #include "ops/gemm.h"
 #include "ops/low_rank_term.h"
 #include "ops/router_rows.h"
@@ -33,7 +34,8 @@ void for_widened_parts(const at::Tensor& x, F&& f) {
 
 // Rows of x in the wide type.
 at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
-  const at::Tensor rows = with_dense_rows(x.detach().narrow(0, row, count));
+  const at::Tensor all = unrecorded(x);
+  const at::Tensor rows = with_dense_rows(count == all.size(0) ? all : all.narrow(0, row, count));
   const at::ScalarType wide = wide_type(x.scalar_type());
   if (x.scalar_type() == wide || !x.is_cpu()) return rows.to(wide);
   const at::Tensor out = at::empty({count, x.size(1)}, rows.options().dtype(wide));
@@ -44,9 +46,10 @@ at::Tensor widened(const at::Tensor& x, int64_t row, int64_t count) {
 // What down_fp32 gives: x·agᵀ [T, R] in the wide type.
 at::Tensor wide_product(const at::Tensor& x, const at::Tensor& ag) {
   const at::ScalarType wide = wide_type(x.scalar_type());
-  const at::Tensor a = ag.detach().to(wide);
-  if (router_rows_apply(x, a)) return router_dots(x.detach(), a.contiguous());
-  at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));
+  const at::Tensor a = unrecorded(ag).to(wide);
+  if (router_rows_apply(x, a)) return router_dots(unrecorded(x), a.contiguous());
+  if (x.size(0) <= kFewRows) return matmul_nt(widened(x, 0, x.size(0)), a);
+  const at::Tensor h = at::empty({x.size(0), ag.size(0)}, x.options().dtype(wide).requires_grad(false));
   for_widened_parts(
       x, [&](int64_t row, int64_t count) { h.narrow(0, row, count).copy_(matmul_nt(widened(x, row, count), a)); });
   return h;

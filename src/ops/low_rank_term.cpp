@@ -34,7 +34,8 @@ bool few_rows_read_leaf(const at::Tensor& y, const AutogradNode& node, size_t fi
 }
 
 void add_to_few_rows(const at::Tensor& y, const LowRankTerm& term) {
-  add_matmul_nn(y, term.z.detach().to(y.scalar_type()), term.b.detach());
+  const at::Tensor z = unrecorded(term.z);
+  add_matmul_nn(y, z.scalar_type() == y.scalar_type() ? z : z.to(y.scalar_type()), unrecorded(term.b));
   if (term.bias.defined()) y.add_(term.bias.detach());
 }
 

@@ -41,7 +41,7 @@ struct Chosen {
 };
 
 Chosen choose(const at::Tensor& given, int64_t k, bool shares) {
-  const at::Tensor values = with_dense_rows(given.detach());
+  const at::Tensor values = with_dense_rows(unrecorded(given));
   const int64_t n = values.size(0), experts = values.size(1), stride = values.stride(0);
   Chosen out{at::empty({n, k}, values.options().dtype(at::kLong)), at::empty({n, k}, values.options()), {}};
   if (shares) out.sums = at::empty({n}, values.options());

@@ -5,6 +5,7 @@
 #include <ATen/Dispatch.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
@@ -274,38 +275,63 @@ Tensors backward_of(const BackwardPass& pass, double scale, TreeActivation activ
   return {dh, da_bias, db, dbias * scale, d_below, dw, dw_bias, d_alpha};
 }
 
-}  // namespace
+// Of a level's forward pass.
+struct Formed {
+  at::Tensor x;  // [T·P, d']
+  at::Tensor y;  // [T·P·f, d'] σ(…)
+};
 
-at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation activation) {
-  MOREX_ASSERT(in.h.dim() == 2 && in.b.dim() == 3 && in.alpha.dim() == 3 && in.alpha.sizes() == in.ids.sizes());
-  MOREX_ASSERT(in.h.size(1) == in.b.size(0) * in.b.size(2) && in.h.size(0) == in.alpha.size(0));
-  if (!in.h.is_cpu()) return reference::tree_level(in, scale, activation);
-  AutogradNode node("tree_level", {in.h, in.a_bias, in.b, in.b_bias, in.below, in.w, in.w_bias, in.alpha});
-  const at::Tensor h = with_dense_rows(in.h.detach()), alpha = in.alpha.detach().contiguous();
+Formed forward(const TreeLevelInput& in, const TreeLevelTables& tables, TreeActivation activation) {
+  const at::Tensor h = with_dense_rows(unrecorded(in.h)), alpha = unrecorded(in.alpha).contiguous();
   const at::Tensor ids = in.ids.contiguous();
   const Sizes size = sizes_of(alpha, in.b);
   const at::TensorOptions like = h.options().requires_grad(false);
-  const at::Tensor bt = scaled_transpose(in.b.detach(), scale);  // [s, r, d']
-  at::Tensor bias = at::matmul(in.a_bias.detach().unsqueeze(1), bt).squeeze(1) + in.b_bias.detach() * scale;
-  if (in.below.defined()) bias = bias + in.w_bias.detach();
-  bias = bias.contiguous();                // [s, d']
-  const at::Tensor y = in.below.defined()  // [T·P·f, d']
-                           ? matmul_nt(in.below.detach().contiguous(), in.w.detach())
-                           : at::empty({size.tokens * size.nodes, size.wide}, like);
-  const at::Tensor x = at::empty({size.tokens * alpha.size(1), size.wide}, like);  // [T·P, d']
   const bool bottom = !in.below.defined();
+  const at::Tensor y = bottom ? at::empty({size.tokens * size.nodes, size.wide}, like)
+                              : matmul_nt(unrecorded(in.below).contiguous(), unrecorded(in.w));
+  const at::Tensor x = at::empty({size.tokens * alpha.size(1), size.wide}, like);
   AT_DISPATCH_FLOATING_TYPES(h.scalar_type(), "tree_level", [&] {
-    const scalar_t* biases = bias.const_data_ptr<scalar_t>();
+    const scalar_t* biases = tables.bias.const_data_ptr<scalar_t>();
     scalar_t *ys = y.mutable_data_ptr<scalar_t>(), *xs = x.mutable_data_ptr<scalar_t>();
     with_activation(activation, [&](auto act) {
-      const auto loops = make_loops<scalar_t>(act, size, h, alpha, ids, bt);
+      const auto loops = make_loops<scalar_t>(act, size, h, alpha, ids, tables.b);
       for_pieces(
           size.tokens, [=](int64_t begin, int64_t end)
                            __attribute__((always_inline)) { loops.forward(begin, end, bottom, biases, ys, xs); });
     });
   });
-  return node.record(x, {in.h, in.a_bias, in.b, in.alpha, ids, in.below, in.w, y},
+  return {x, y};
+}
+
+void check(const TreeLevelInput& in) {
+  MOREX_ASSERT(in.h.dim() == 2 && in.b.dim() == 3 && in.alpha.dim() == 3 && in.alpha.sizes() == in.ids.sizes());
+  MOREX_ASSERT(in.h.size(1) == in.b.size(0) * in.b.size(2) && in.h.size(0) == in.alpha.size(0));
+}
+
+}  // namespace
+
+TreeLevelTables tree_level_tables(const TreeLevelInput& in, double scale) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor b = scaled_transpose(in.b.detach(), scale);
+  at::Tensor bias = at::matmul(in.a_bias.detach().unsqueeze(1), b).squeeze(1) + in.b_bias.detach() * scale;
+  if (in.w_bias.defined()) bias = bias + in.w_bias.detach();
+  return {b, bias.contiguous()};
+}
+
+at::Tensor tree_level(const TreeLevelInput& in, double scale, TreeActivation activation) {
+  check(in);
+  if (!in.h.is_cpu()) return reference::tree_level(in, scale, activation);
+  AutogradNode node("tree_level", {in.h, in.a_bias, in.b, in.b_bias, in.below, in.w, in.w_bias, in.alpha});
+  const Formed formed = forward(in, tree_level_tables(in, scale), activation);
+  return node.record(formed.x, {in.h, in.a_bias, in.b, in.alpha, in.ids.contiguous(), in.below, in.w, formed.y},
                      [scale, activation](const BackwardPass& pass) { return backward_of(pass, scale, activation); });
+}
+
+at::Tensor tree_level(const TreeLevelInput& in, const TreeLevelTables& tables, TreeActivation activation) {
+  check(in);
+  MOREX_ASSERT(in.h.is_cpu() && !at::GradMode::is_enabled());
+  const TimedScope timed("tree_level");
+  return forward(in, tables, activation).x;
 }
 
 }  // namespace morex::ops

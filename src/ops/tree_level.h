@@ -20,9 +20,18 @@ struct TreeLevelInput {
   at::Tensor ids;     // [T, P, f] int64, the chosen experts
 };
 
+// What a level forms of its parameters alone.
+struct TreeLevelTables {
+  at::Tensor b;     // [s, r, d'] c·Bᵀ
+  at::Tensor bias;  // [s, d'] c·(B·a + b), + w where there are levels below
+};
+TreeLevelTables tree_level_tables(const TreeLevelInput& input, double scale);  // no gradient
+
 // x = Σ_j α_j·σ(c·(B_i·(h_i + a_i) + b_i) + W·below_j + w), i the expert of child j: [T·P, d'].
 // Dtypes: float32, float64, all alike. Grad: every input but ids. Saves the inputs and σ(…) [T·P·f, d'].
 // Error: as gemm.h. Source: Zeng et al., arXiv 2504.06426, eq. 9 and 10.
 at::Tensor tree_level(const TreeLevelInput& input, double scale, TreeActivation activation);
+// The same bits without the gradient, from tables that were formed before.
+at::Tensor tree_level(const TreeLevelInput& input, const TreeLevelTables& tables, TreeActivation activation);
 
 }  // namespace morex::ops

@@ -117,8 +117,8 @@ Loops<T, Act> make_loops(const Act& act, const Sizes& size, const TreeScoresInpu
 }
 
 TreeScoresInput readable(const TreeScoresInput& in) {
-  const auto dense = [](const at::Tensor& t) { return t.defined() ? t.detach().contiguous() : t; };
-  return {with_dense_rows(in.base.detach()),
+  const auto dense = [](const at::Tensor& t) { return t.defined() ? unrecorded(t).contiguous() : t; };
+  return {with_dense_rows(unrecorded(in.base)),
           dense(in.table),
           dense(in.path),
           dense(in.bias),

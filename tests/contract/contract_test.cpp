@@ -201,6 +201,24 @@ void expect_token_by_token(const Combination& item) {
   EXPECT_LE(largest(first - two.narrow(0, kLength, 1)), 1e-10);
 }
 
+// A generation's fixed values change not one bit of what a prompt or a token gets.
+void expect_same_with_fixed_values(const Combination& item, at::ScalarType dtype) {
+  Adapted adapted(item.method, dtype);
+  adapted.randomise();
+  const at::NoGradGuard guard;
+  nn::BatchContext plain = adapted.context(0);
+  plain.phase = nn::Phase::kPrefill;
+  nn::BatchContext fixed = plain;
+  fixed.fixed = std::make_shared<nn::FixedValues>();
+  const auto hidden = [&](nn::BatchContext ctx, int64_t length) {
+    nn::RoutingReport report;
+    ctx.length = length;
+    return adapted.model->hidden(ids().narrow(1, 0, length), ctx, report);
+  };
+  for (const int64_t length : {kLength, int64_t{1}, int64_t{1}})  // the last from what the one before has left
+    EXPECT_TRUE(at::equal(hidden(fixed, length), hidden(plain, length))) << dtype << ", " << length << " positions";
+}
+
 // Padding may be left out of the batch: real tokens and gradients stay what they are. The first sequence is whole, so
 // that noise, a function of a token's place, is the same.
 void expect_padding_is_nothing(const Combination& item) {
@@ -303,6 +321,8 @@ TEST_P(Contract, Holds) {
   expect_gradients(item);
   expect_same_recomputed(item, at::kFloat);
   expect_token_by_token(item);
+  for (const at::ScalarType dtype : {at::kDouble, at::kFloat, at::kBFloat16})
+    expect_same_with_fixed_values(item, dtype);
   expect_mergeable_or_refused(item);
   expect_padding_is_nothing(item);
   expect_visible_routing(item);

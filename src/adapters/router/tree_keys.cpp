@@ -109,7 +109,7 @@ class TreeKeys : public Router {
   std::vector<at::Tensor> key_tables(const at::Tensor& weight, size_t l, const Walk& walk) const;
   // [T·P, s] of one network.
   at::Tensor scores(const at::Tensor& h, const Network& network, size_t l, const std::vector<at::Tensor>& own,
-                    const Walk& walk) const;
+                    const Walk& walk, const nn::BatchContext& ctx) const;
   // Whether one pass makes the scores of sparse levels.
   bool fused(const at::Tensor& h) const { return h.is_cpu() && gate_ == TreeGate::kSwitch && phi_.in_trees(); }
   // Whether something beside the scores reads the path.
@@ -186,18 +186,25 @@ void TreeKeys::Walk::step(const at::Tensor& ids, int64_t experts) {
 }
 
 at::Tensor TreeKeys::scores(const at::Tensor& h, const Network& network, size_t l, const std::vector<at::Tensor>& own,
-                            const Walk& walk) const {
+                            const Walk& walk, const nn::BatchContext& ctx) const {
   const at::Tensor &v1 = own[network.v1], &c1 = own[network.c1], &v2 = own[network.v2], &c2 = own[network.c2];
   const at::Tensor& keys = walk.keys[l];
   if (fused(h)) {
-    const std::vector<at::Tensor> tables = key_tables(v1, l, walk);
+    const auto fixed = ctx.fixed_values(&network, 0, [&] {
+      const std::vector<at::Tensor> tables = key_tables(v1, l, walk);
+      return std::vector<at::Tensor>{at::mm(keys, v2), at::mv(keys, c2),
+                                     tables.size() > 1 ? at::cat(tables, 0)
+                                     : tables.empty()  ? at::Tensor()
+                                                       : tables[0],
+                                     v1.narrow(1, 0, summary_).t()};
+    });
     ops::TreeScoresInput input;
-    input.base = at::mm(h, v1.narrow(1, 0, summary_).t());  // [T, m]
-    if (!tables.empty()) input.table = tables.size() == 1 ? tables[0] : at::cat(tables, 0);
+    input.base = at::mm(h, fixed[3]);  // [T, m]
+    input.table = fixed[2];
     input.path = walk.path;
     input.bias = c1;
-    input.keys = at::mm(keys, v2);
-    input.shift = at::mv(keys, c2);
+    input.keys = fixed[0];
+    input.shift = fixed[1];
     return ops::tree_scores(input, *phi_.in_trees());
   }
   const at::Tensor slope = network.slope < 0 ? at::Tensor() : own[static_cast<size_t>(network.slope)];
@@ -226,7 +233,7 @@ Gates TreeKeys::route(const at::Tensor& u, const std::vector<at::Tensor>& own, c
     walk.keys[l] = gate_ == TreeGate::kNoisyTopK ? unit_rows(own[level.keys]) : own[level.keys];
     std::vector<at::Tensor> each;  // [T·P, s] of each network
     for (const Network& network : level.networks)
-      each.push_back(softening_.temperature.divide(scores(h, network, l, own, walk), rows.ctx));
+      each.push_back(softening_.temperature.divide(scores(h, network, l, own, walk, rows.ctx), rows.ctx));
     input.logits = each[0];
     at::Tensor p;  // [T·P, N] weights of the sub-routers
     if (mixture_) {

@@ -203,14 +203,15 @@ at::Tensor FfnExperts::apply(const nn::Mlp& mlp, const at::Tensor& x, const nn::
   const std::vector<at::Tensor> base = mlp.gate_up.forward(x, ctx, report);  // [T, f] each
   const RandomKey key{ctx.seed, stream_id(fmt::format("dropout {} {}", mlp.down.members[0].module, ctx.micro_step)),
                       static_cast<uint64_t>(ctx.step)};
+  const auto leaf = [&](int64_t number) { return ctx.fixed_cast(store_->leaf(number), x.scalar_type()); };
   const auto [hidden, z] =
       ops::expert_swiglu({base[0], base[1], h.narrow(1, 0, rows()), h.narrow(1, rows(), rows()), chosen.weights,
-                          store_->leaf(b_gate_), store_->leaf(b_up_), store_->leaf(a_down_)},
+                          leaf(b_gate_), leaf(b_up_), leaf(a_down_)},
                          chosen.rows, {options_.scale, mlp.activation, ctx.training() ? options_.dropout : 0.0, key});
 
   const nn::LinearMember& last = mlp.down.members[0];
   at::Tensor y = ops::frozen_linear(hidden, last.weight.map());  // [T, d]
-  y = ops::accumulate_up(y, z, store_->leaf(b_down_));
+  y = ops::accumulate_up(y, z, leaf(b_down_));
   if (!last.bias.defined() && !gates.overflow.defined()) return y;
   const at::Tensor total = gates.weights.sum(2);  // [T, 1]
   at::Tensor inside = total;

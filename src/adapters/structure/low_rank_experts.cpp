@@ -13,6 +13,7 @@
 #include "adapters/structure/lora_options.h"
 #include "adapters/structure/table.h"
 #include "base/error.h"
+#include "ops/scale_experts.h"
 
 namespace morex::adapters {
 namespace {
@@ -54,11 +55,12 @@ class LowRankExperts : public Structure {
 
   at::Tensor mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>&,
                  const TokenRows&) const override {
-    const int64_t tokens = h.size(0);
-    const at::Tensor each =
-        h.view({tokens, options_.shared_a ? 1 : options_.experts, options_.rank});  // [T, E or 1, r]
-    return (each * expert_weights(gates).unsqueeze(2)).reshape({tokens, up_rows()});
+    const LevelGates& level = gates.levels[0];
+    const at::Tensor ids = level.ids.defined() ? level.ids.squeeze(1) : at::Tensor();  // [T, k]
+    return ops::scale_experts({h, with_room(level, level.weights.squeeze(1)), ids, options_.shared_a}, options_.experts,
+                              options_.scale);
   }
+  bool mixes_activations() const override { return true; }
   bool gathers(const at::Tensor& x) const override {
     // Measured on CPUs only.
     const bool may = options_.execution != Execution::kAuto || x.is_cpu();
@@ -66,9 +68,7 @@ class LowRankExperts : public Structure {
   }
   at::Tensor expert_weights(const Gates& gates) const override {
     const LevelGates& level = gates.levels[0];
-    const at::Tensor weights = all_gates(level, options_.experts).squeeze(1) * options_.scale;  // [T, E]
-    // A token whose expert has no room keeps the base's output.
-    return level.overflow.defined() ? weights * level.overflow.logical_not().unsqueeze(1) : weights;
+    return with_room(level, all_gates(level, options_.experts).squeeze(1)) * options_.scale;  // [T, E]
   }
 
   at::Tensor expert_products(const SiteTensors& tensors, int64_t) const override {
@@ -84,6 +84,10 @@ class LowRankExperts : public Structure {
   }
 
  private:
+  // weights [T, …]: a token whose expert has no room keeps the base's output.
+  static at::Tensor with_room(const LevelGates& level, const at::Tensor& weights) {
+    return level.overflow.defined() ? weights * level.overflow.logical_not().unsqueeze(1) : weights;
+  }
   bool gathers(int64_t tokens, at::ScalarType type) const;
 
   ExpertOptions options_;

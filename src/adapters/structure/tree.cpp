@@ -62,6 +62,8 @@ class Tree : public Structure {
   void add_pool(const Site& site, size_t l, Level& level);
   // What each level's pool reads of h [T, R].
   std::vector<at::Tensor> rows_of_levels(const at::Tensor& h) const;
+  at::Tensor fused_level(const ops::TreeLevelInput& input, size_t l, ops::TreeActivation activation,
+                         const nn::BatchContext& ctx) const;
   size_t add(TensorSpec spec) {
     tensors_.push_back(std::move(spec));
     return tensors_.size() - 1;
@@ -129,6 +131,16 @@ std::vector<at::Tensor> Tree::rows_of_levels(const at::Tensor& h) const {
   return h.split_with_sizes(sizes, 1);
 }
 
+at::Tensor Tree::fused_level(const ops::TreeLevelInput& input, size_t l, ops::TreeActivation activation,
+                             const nn::BatchContext& ctx) const {
+  if (!ctx.fixed) return ops::tree_level(input, options_.scale(l), activation);
+  const auto& tables = ctx.fixed->of(this, static_cast<int64_t>(l), [&] {
+    const ops::TreeLevelTables made = ops::tree_level_tables(input, options_.scale(l));
+    return std::vector<at::Tensor>{made.b, made.bias};
+  });
+  return ops::tree_level(input, {tables[0], tables[1]}, activation);
+}
+
 at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<at::Tensor>& own,
                      const TokenRows& rows) const {
   const int64_t tokens = h.size(0);
@@ -145,9 +157,9 @@ at::Tensor Tree::mix(const at::Tensor& h, const Gates& gates, const std::vector<
     const bool dense = !gates.levels[l].ids.defined();
     const double c = options_.scale(l);
     if (fused && !dense) {
-      x = ops::tree_level({pools[l], own[level.a], own[level.b], own[level.b_bias], x, own_or_none(own, level.w),
-                           own_or_none(own, level.w_bias), alpha, gates.levels[l].ids},
-                          c, *fused);
+      x = fused_level({pools[l], own[level.a], own[level.b], own[level.b_bias], x, own_or_none(own, level.w),
+                       own_or_none(own, level.w_bias), alpha, gates.levels[l].ids},
+                      l, *fused, rows.ctx);
       continue;
     }
 

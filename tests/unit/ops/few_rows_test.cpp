@@ -101,6 +101,20 @@ TEST(FewRows, AFloatMatrixBesideBfloat16IsRoundedAsItIsRead) {
   EXPECT_TRUE(product(a, w.t()).isnan().all().item<bool>());
 }
 
+// What an expert that is not chosen would add is not read.
+TEST(FewRows, RowsThatOnlyZerosMeetAreNotRead) {
+  for (const at::ScalarType type : kTypes) {
+    const at::Tensor a = random_tensor({3, 40}, 1).to(type), b = random_tensor({40, 131}, 2).to(type);
+    a.narrow(1, 11, 13).zero_();
+    const at::Tensor expected = exact_product(a, b);
+    b.narrow(0, 11, 13).fill_(std::nan(""));
+    EXPECT_TRUE(near(product(a, b), expected, tolerance(type, 40)));
+    EXPECT_TRUE(near(product(a.zero_(), b), expected.zero_(), 0.0));
+    a.select(1, 12).fill_(1);
+    EXPECT_TRUE(product(a, b).isnan().all().item<bool>());
+  }
+}
+
 TEST(FewRows, GemmTakesThemForFewRowsOnly) {
   const at::Tensor w = random_tensor({2000, 300}, 2).to(at::kFloat);
   const at::Tensor a = random_tensor({2 * ops::kFewRows, 300}, 1).to(at::kFloat);

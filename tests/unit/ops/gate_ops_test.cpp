@@ -1,11 +1,15 @@
-// top_k and softmax_mixture.
+// top_k, softmax_mixture and scale_experts.
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <limits>
 
+#include "ops/scale_experts.h"
+#include "ops/scale_experts_reference.h"
 #include "ops/softmax_mixture.h"
 #include "ops/softmax_mixture_reference.h"
 #include "ops/top_k.h"
@@ -82,6 +86,62 @@ TEST(SoftmaxMixture, StaysFiniteForLargeLogits) {
 TEST(SoftmaxMixture, GradientsMatchCentralDifferences) {
   check_gradients([](const auto& in) { return ops::softmax_mixture(in[0], in[1]); },
                   {random_tensor({4, 2, 3}, 1), random_tensor({4, 2}, 2)});
+}
+
+ops::ScaleExpertsInput of_experts(const std::vector<at::Tensor>& in, const at::Tensor& ids, bool shared) {
+  return {in[0], in[1], ids.defined() ? ids.to(in[0].device()) : ids, shared};
+}
+
+// ids [rows, picks] of `experts`, no two of a row alike; undefined: all are picked.
+at::Tensor picked(int64_t rows, int64_t picks, int64_t experts) {
+  if (picks == experts) return {};
+  return (at::arange(rows, at::kLong).unsqueeze(1) * 3 + at::arange(picks, at::kLong) * 2 + 1).remainder(experts);
+}
+
+TEST(ScaleExperts, MatchesReference) {
+  constexpr int64_t kExperts = 5;
+  constexpr double kScale = 0.75;
+  for (const int64_t rows : kRows) {
+    for (const int64_t rank : {1, 8, 17}) {
+      for (const int64_t picks : {int64_t{1}, int64_t{2}, kExperts}) {
+        for (const bool shared : {false, true}) {
+          SCOPED_TRACE(testing::Message() << rows << " rows, rank " << rank << ", picks " << picks << ", " << shared);
+          const at::Tensor ids = picked(rows, picks, kExperts);
+          const auto op = [&](const auto& in) {
+            return ops::scale_experts(of_experts(in, ids, shared), kExperts, kScale);
+          };
+          const auto reference = [&](const auto& in) {
+            return ops::reference::scale_experts(of_experts(in, ids, shared), kExperts, kScale);
+          };
+          const at::Tensor h = random_tensor({rows, shared ? rank : kExperts * rank}, 1);
+          const at::Tensor weights = random_tensor({rows, picks}, 2);
+          for (const at::ScalarType dtype : all_dtypes()) {
+            // Gates are in the wide type.
+            const bool narrow = dtype == at::kBFloat16;
+            const OpInput gates{narrow ? weights.to(at::kFloat) : weights, true, !narrow};
+            for (const Layout layout : all_layouts())
+              compare_with_reference(op, reference, {{h}, gates}, dtype, layout, narrow ? 2.0 : 1.0);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(ScaleExperts, Bfloat16IsRoundedOnce) {
+  const at::Tensor h = random_tensor({9, 24}, 1).to(at::kBFloat16), g = random_tensor({9, 2}, 2).to(at::kFloat);
+  const ops::ScaleExpertsInput in{h, g, picked(9, 2, 3)};
+  const at::Tensor wide = ops::scale_experts({h.to(at::kFloat), g, in.ids}, 3, 2.0);
+  EXPECT_TRUE(at::equal(ops::scale_experts(in, 3, 2.0), wide.to(at::kBFloat16)));
+  EXPECT_TRUE(at::equal(ops::reference::scale_experts(in, 3, 2.0), wide.to(at::kBFloat16)));
+}
+
+TEST(ScaleExperts, GradientsMatchCentralDifferences) {
+  for (const bool shared : {false, true}) {
+    const at::Tensor ids = picked(3, 2, 4);
+    check_gradients([&](const auto& in) { return ops::scale_experts(of_experts(in, ids, shared), 4, 1.5); },
+                    {random_tensor({3, shared ? 3 : 12}, 1), random_tensor({3, 2}, 2)});
+  }
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
 #include <gtest/gtest.h>
 
@@ -67,6 +68,20 @@ TEST(TreeLevel, MatchesReference) {
         }
       }
     }
+  }
+}
+
+TEST(TreeLevel, TablesFormedBeforeGiveTheSameBits) {
+  const at::NoGradGuard no_grad;
+  for (const int64_t width : {0, 9}) {
+    const Shape s{7, 3, 2, 4, 5, width, 17};
+    std::vector<at::Tensor> in;
+    for (const OpInput& input : inputs_of(s)) in.push_back(input.values.to(at::kFloat).to(test_device()));
+    const ops::TreeLevelInput input = named(in, choice(s));
+    if (!input.h.is_cpu()) GTEST_SKIP() << "tables are the CPU's";
+    const ops::TreeLevelTables tables = ops::tree_level_tables(input, 0.5);
+    EXPECT_TRUE(same_bits(ops::tree_level(input, tables, ops::TreeActivation::kTanh),
+                          ops::tree_level(input, 0.5, ops::TreeActivation::kTanh)));
   }
 }
 
