@@ -1,12 +1,12 @@
 #include "adapters/router/flat_router.h"
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/softmax.h>
 
 #include <cmath>
 
 #include "adapters/router/softening.h"
 #include "base/error.h"
+#include "ops/row_softmax.h"
 
 namespace morex::adapters {
 namespace {
@@ -33,7 +33,7 @@ class FlatRouter : public Router {
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override {
     const at::Tensor tempered = softening_.temperature.divide(u.narrow(1, 0, experts_), rows.ctx);
     const at::Tensor logits = prior.before_choice(tempered, 0, prior_own, rows);  // [T, E]
-    FlatInput input{at::softmax(logits, 1), {}, {own.begin() + 1, own.end()}};
+    FlatInput input{ops::row_softmax(logits), {}, {own.begin() + 1, own.end()}};
     if (choice_->rows() > 0) input.u = u.narrow(1, experts_, choice_->rows());
     const Chosen chosen = choice_->choose(input, rows);
     report_flat(chosen, input.pi, logits, rows);

@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros_like.h>
 
 #include "base/strings.h"
+#include "ops/row_softmax.h"
 #include "ops/softmax_mixture.h"
 #include "ops/top_k.h"
 
@@ -64,7 +65,7 @@ const Json& wrapped_router(const Json& options) {
 }
 
 at::Tensor main_weights(const at::Tensor& v, int64_t rows, const MixtureOptions& options, at::TensorOptions like) {
-  const at::Tensor p = v.defined() ? at::softmax(v, 1)
+  const at::Tensor p = v.defined() ? ops::row_softmax(v)
                                    : at::full({rows, options.routers}, 1.0 / static_cast<double>(options.routers),
                                               like.requires_grad(false));
   if (options.main_top_n == options.routers) return p;
@@ -76,7 +77,7 @@ Mixed mix_routers(const at::Tensor& logits, const at::Tensor& p, const MixtureOp
                   const std::function<Chosen(const at::Tensor&)>& choose) {
   using Select = MixtureOptions::Select;
   Mixed mixed;
-  mixed.pi = options.logit ? at::softmax((p.unsqueeze(2) * logits).sum(1), 1) : ops::softmax_mixture(logits, p);
+  mixed.pi = options.logit ? ops::row_softmax((p.unsqueeze(2) * logits).sum(1)) : ops::softmax_mixture(logits, p);
   if (options.select == Select::kMixThenTopK) {
     mixed.chosen = choose(mixed.pi);
     return mixed;

@@ -7,7 +7,6 @@
 #include <ATen/ops/erf.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/ones_like.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/softplus.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
@@ -17,6 +16,7 @@
 #include "adapters/router/gate_noise.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/row_softmax.h"
 #include "ops/top_k.h"
 
 namespace morex::adapters {
@@ -55,7 +55,7 @@ class NoisyTopK : public FlatChoice {
   Chosen taken(const ops::TopK& top, const at::Tensor& load) const {
     Chosen chosen;
     chosen.ids = top.ids.contiguous();
-    chosen.weights = at::softmax(top.values, 1);
+    chosen.weights = ops::row_softmax(top.values);
     chosen.load = load;
     return chosen;
   }

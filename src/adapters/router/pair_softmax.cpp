@@ -4,12 +4,12 @@
 // top_k 6 of 8 is the official code's `sira`; with pairs the official code refuses it.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros_like.h>
 
 #include "adapters/router/softening.h"
 #include "adapters/router/table.h"
 #include "base/error.h"
+#include "ops/row_softmax.h"
 #include "ops/top_k.h"
 
 namespace morex::adapters {
@@ -59,7 +59,7 @@ class PairSoftmax : public Router {
               const std::vector<at::Tensor>& prior_own, const TokenRows& rows) const override {
     const at::Tensor logits =
         prior.before_choice(softening_.temperature.divide(u, rows.ctx), 0, prior_own, rows);  // [T, E]
-    const at::Tensor p = at::softmax(logits, 1);
+    const at::Tensor p = ops::row_softmax(logits);
     const Chosen chosen = choice_->choose({p, {}, {}}, rows);
     report_flat(chosen, p, logits, rows);
     return {{flat_gates(chosen)}};

@@ -7,7 +7,6 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/norm.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -17,6 +16,7 @@
 #include "adapters/router/flat_choice.h"
 #include "adapters/router/gate_noise.h"
 #include "base/error.h"
+#include "ops/row_softmax.h"
 #include "ops/top_k.h"
 
 namespace morex::adapters {
@@ -45,7 +45,7 @@ void report(const TreeGateInput& input, const ops::TopK& chosen, const at::Tenso
 
 LevelGates choose_switch(const TreeGateInput& input, int64_t tokens, const TokenRows& rows) {
   const int64_t parents = input.logits.size(0) / std::max<int64_t>(tokens, 1);
-  const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
+  const at::Tensor pi = ops::row_softmax(input.logits);  // [R, s]
   const ops::TopK chosen = ops::top_k(pi, input.active, /*shares=*/input.active > 1);
   record_distribution(input.reported.defined() ? input.reported : pi, input.level, rows);
   if (rows.recorder != nullptr) {
@@ -72,9 +72,9 @@ LevelGates choose_noisy(const TreeGateInput& input, int64_t tokens, const TokenR
   const ops::TopK chosen{ranked.ids.narrow(1, 0, f).contiguous(), ranked.values.narrow(1, 0, f)};
   // DEVIATION: the official code takes this softmax in float32 even in a float64 run.
   const at::Tensor alone = input.logarithms ? at::exp(chosen.values) : chosen.values;
-  const at::Tensor weights = f > 1 ? at::softmax(chosen.values, 1) : alone;  // [R, f]
+  const at::Tensor weights = f > 1 ? ops::row_softmax(chosen.values) : alone;  // [R, f]
   if (rows.recorder != nullptr) {
-    if (rows.recorder->keep_distributions) record_distribution(at::softmax(z, 1), input.level, rows);
+    if (rows.recorder->keep_distributions) record_distribution(ops::row_softmax(z), input.level, rows);
     const at::Tensor mask = row_mask(rows, parents);
     const at::Tensor spread = masked(at::zeros_like(z).scatter(1, chosen.ids, weights), mask);  // [R, s]
     at::Tensor load;
@@ -103,7 +103,7 @@ LevelGates choose(const TreeGateInput& input, int64_t tokens, const TokenRows& r
     case TreeGate::kDense:
       break;
   }
-  const at::Tensor pi = at::softmax(input.logits, 1);  // [R, s]
+  const at::Tensor pi = ops::row_softmax(input.logits);  // [R, s]
   record_distribution(pi, input.level, rows);
   return {at::Tensor(), pi.view({tokens, -1, pi.size(1)})};
 }

@@ -1,6 +1,7 @@
-// top_k, softmax_mixture and scale_experts.
+// top_k, row_softmax, softmax_mixture and scale_experts.
 #include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/allclose.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/tensor.h>
@@ -8,6 +9,8 @@
 
 #include <limits>
 
+#include "ops/row_softmax.h"
+#include "ops/row_softmax_reference.h"
 #include "ops/scale_experts.h"
 #include "ops/scale_experts_reference.h"
 #include "ops/softmax_mixture.h"
@@ -86,6 +89,32 @@ TEST(SoftmaxMixture, StaysFiniteForLargeLogits) {
 TEST(SoftmaxMixture, GradientsMatchCentralDifferences) {
   check_gradients([](const auto& in) { return ops::softmax_mixture(in[0], in[1]); },
                   {random_tensor({4, 2, 3}, 1), random_tensor({4, 2}, 2)});
+}
+
+TEST(RowSoftmax, MatchesReference) {
+  const OpFunction op = [](const auto& in) { return ops::row_softmax(in[0]); };
+  const OpFunction reference = [](const auto& in) { return ops::reference::row_softmax(in[0]); };
+  for (const at::ScalarType dtype : kDtypes)
+    for (const Layout layout : all_layouts())
+      for (const int64_t rows : kRows)
+        for (const int64_t experts : {1, 4, 37})
+          compare_with_reference(op, reference, {{random_tensor({rows, experts}, 1, 5.0)}}, dtype, layout);
+}
+
+TEST(RowSoftmax, LargeLogitsAndNonFiniteOnesAsTheLibrary) {
+  const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  for (const at::ScalarType dtype : kDtypes) {
+    const at::Tensor logits =
+        at::tensor({1e4, -1e4, 0.0, 1e30, -1e30, 1e30, -inf, 1.0, 2.0, inf, 0.0, 0.0, nan, 0.0, 1.0, -inf, -inf, -inf})
+            .view({6, 3})
+            .to(dtype);
+    const at::Tensor pi = ops::row_softmax(logits), expected = ops::reference::row_softmax(logits);
+    EXPECT_TRUE(at::allclose(pi, expected, 1e-6, 1e-30, /*equal_nan=*/true)) << pi;
+  }
+}
+
+TEST(RowSoftmax, GradientsMatchCentralDifferences) {
+  check_gradients([](const auto& in) { return ops::row_softmax(in[0]); }, {random_tensor({4, 5}, 1)});
 }
 
 ops::ScaleExpertsInput of_experts(const std::vector<at::Tensor>& in, const at::Tensor& ids, bool shared) {
