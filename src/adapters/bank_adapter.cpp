@@ -174,12 +174,13 @@ void BankAdapter::apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::Batc
     const ops::PlaceScope place(site.site.module, /*adapter=*/true);
     const Location& location = locations_[i];
     const std::vector<at::Tensor> own = own_tensors(location.structure_leaves);
-    const at::Tensor& up = store_->leaf(location.up_leaf);
+    const at::Tensor up = ctx.fixed_cast(store_->leaf(location.up_leaf), x.scalar_type());
     const auto member = static_cast<size_t>(site.member_index);
     if (gathers[i]) {
       const at::Tensor weights = routed_mix(i, {us[i]}, shared_ctx, report);  // [T, E]
       const RowsByExpert chosen = rows_by_expert({{}, weights.unsqueeze(1)}, weights.size(1));
-      const at::Tensor a = down.narrow(0, location.down_row, site.structure->down_rows());
+      const at::Tensor a =
+          ctx.fixed_cast(down, x.scalar_type()).narrow(0, location.down_row, site.structure->down_rows());
       at::Tensor& target = y.formed(member);
       target = ops::expert_low_rank(target, products.experts_input(), chosen.weights, a, up, chosen.rows);
       continue;
@@ -187,8 +188,7 @@ void BankAdapter::apply(const at::Tensor& x, nn::GroupOutputs& y, const nn::Batc
     const at::Tensor z = site.structure->gates().kind == GateKind::kNone
                              ? site.structure->mix(hs[i], {}, own, {ctx, site.site, 0, x.size(0), {}, nullptr})
                              : routed_mix(i, {us[i], hs[i]}, shared_ctx, report);  // [T, R']
-    y.add(member, {z, ctx.fixed_cast(up, x.scalar_type()),
-                   location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf)});
+    y.add(member, {z, up, location.up_bias_leaf < 0 ? at::Tensor() : store_->leaf(location.up_bias_leaf)});
     if (!site.structure->scales_output()) continue;
     SiteTensors parts = tensors(i);
     parts.own = own;

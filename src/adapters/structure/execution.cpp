@@ -15,32 +15,27 @@ Execution read_execution(const JsonReader& experts) {
   return Execution::kGather;
 }
 
-// Figures: time of dense / time of gather, one thread of an AMD EPYC, 11 pairs of turns each, widths 576 and 1536 (all
-// of them, with other numbers of experts and tokens: `scripts/bench --executors`, docs/performance.md). E experts, k of
-// them per token; what dense computes in vain for one chosen expert are `spared` = r·(E - k)/k ranks.
+// Figures: time of dense / time of gather on an AMD EPYC, E experts, k of them per token; what dense computes in vain for
+// one chosen expert are `spared` = r·(E - k)/k ranks. Alone: one projection without its base, one thread, widths 576 and
+// 1536 (all of them: `scripts/bench --executors`, docs/performance.md). In a step: all projections of SmolLM2-135M, two
+// threads, where dense experts are summed in one pass with the base.
 //
-//   1024 tokens, forward and backward       one token, forward
-//   E k  r  spared  float32   bfloat16      E k  r  float32    bfloat16
-//   8 2  8      24  .69-.85   .42-.47       8 2  8  .61-.80    .65-.75
-//   8 2 16      48  1.1-1.3   .53-.62       8 2 16  .74-1.1    .74-.99
-//   8 2 64     192  2.0-2.2   1.2-1.3       8 2 64  1.3-1.9    1.2-1.7
-//   4 2 32      32  1.03      .56           4 2 32  .85        .82
-//   8 1 16     112  1.58      .84           8 1 16  1.11       1.39
-//  16 2 32     224  2.27      1.21         16 2 32  1.95       1.75
+//                      alone, forward and backward                  in a step, 1024 tokens
+//   E k  r  spared     256 tokens     1024 tokens: float32  bfloat16        float32  bfloat16
+//   8 2  8      24                           .75-.88   .79-.92
+//   8 2 16      48      1.08, .81            1.2-1.5   1.02-1.2              .93      .85
+//   8 2 32      96                                                          1.13      .98
+//   8 1 16     112                              1.99      1.63              1.00     1.00
+//   8 2 64     192      1.79, 1.45           2.2-2.4   1.7-2.0              1.26     1.23
 //
-// Moving rows costs what products of so few ranks cost: with many tokens the ranks spared decide, in bfloat16 only four
-// times as many pay. With 256 (512) tokens the ratio is 1.0 (1.1) at 48 ranks, with 128 below 1; in bfloat16 .96 (1.08)
-// at 192. With few tokens the weights read decide: spared·(d_in + d_out) elements for each chosen expert; that holds up
-// to E/k tokens in float32 (4 tokens, 8 2 64: 1.1-2.1), for one in bfloat16 (4 tokens: .50-.68). In between (8 to 32
-// tokens: .77-.91 and .29-.61) dense is faster.
+// Moving rows costs what products of so few ranks cost: the ranks spared decide, and the tokens that share a call's cost
+// (128 tokens: at 192 ranks 1.2-1.35 alone, at 48 .5-.9). While decoding dense does not read the up rows of experts that
+// no token chose, and costs one product where gather costs k: at 192 ranks .75-1.2 and .63-1.0 for one token, .44-.83
+// and .51-.71 for four.
 bool gather_pays(const MixtureShape& shape, int64_t tokens, at::ScalarType type) {
   if (shape.picks <= 0 || shape.picks >= shape.experts) return false;
-  const bool narrow = type == at::kBFloat16;
   const int64_t spared = shape.rank * (shape.experts - shape.picks) / shape.picks;
-  if (tokens >= (narrow ? 512 : 256)) return spared >= (narrow ? 192 : 48);
-  if (narrow ? tokens == 1 : tokens * shape.picks <= shape.experts)
-    return spared * (shape.d_in + shape.d_out) >= (narrow ? 200'000 : 130'000);
-  return false;
+  return spared >= (type == at::kBFloat16 ? 128 : 96) && spared * tokens >= 48 * 1024;
 }
 
 }  // namespace morex::adapters

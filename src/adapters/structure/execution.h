@@ -16,7 +16,7 @@ Execution read_execution(const JsonReader& experts);
 
 // One mixture on one projection; `picks` of the `experts` per token, 0: the token decides.
 struct MixtureShape {
-  int64_t experts = 0, picks = 0, rank = 0, d_in = 0, d_out = 0;
+  int64_t experts = 0, picks = 0, rank = 0;
 };
 
 // What auto does for so many tokens in this type, by measurement.

@@ -32,7 +32,7 @@ struct ExpertOptions {
 class LowRankExperts : public Structure {
  public:
   LowRankExperts(const Site& site, ExpertOptions options, int64_t picks, const std::shared_ptr<LoraSources>& start)
-      : options_(std::move(options)), picks_(picks), d_in_(site.d_in), d_out_(site.d_out) {
+      : options_(std::move(options)), picks_(picks) {
     const int64_t r = options_.rank;
     if (options_.shared_a) tensors_.push_back({"lora_A.weight", Place::kDown, {r, site.d_in}, options_.a});
     for (int64_t e = 0; e < options_.experts; ++e) {
@@ -92,13 +92,12 @@ class LowRankExperts : public Structure {
 
   ExpertOptions options_;
   int64_t picks_;  // experts per token; 0: all, or the token decides
-  int64_t d_in_, d_out_;
   std::vector<TensorSpec> tensors_;
 };
 
 bool LowRankExperts::gathers(int64_t tokens, at::ScalarType type) const {
   if (options_.execution != Execution::kAuto || options_.shared_a) return options_.execution == Execution::kGather;
-  return gather_pays({options_.experts, picks_, options_.rank, d_in_, d_out_}, tokens, type);
+  return gather_pays({options_.experts, picks_, options_.rank}, tokens, type);
 }
 
 StructureCost LowRankExperts::cost(const Site& site) const {
