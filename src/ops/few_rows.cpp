@@ -130,7 +130,10 @@ template <int kBytes, int kRows, int kTerms, bool begins, typename T>
   for (; j + kLanes<kBytes> <= n; j += kLanes<kBytes>) {
     Lanes<kBytes> sums[kRows];
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) begins ? void(sums[r] = Lanes<kBytes>{}) : load<kBytes>(y.row(r) + j, sums[r]);
+    for (int r = 0; r < kRows; ++r) {
+      sums[r] = Lanes<kBytes>{};
+      if constexpr (!begins) load<kBytes>(y.row(r) + j, sums[r]);
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < kTerms; ++i) {
       Lanes<kBytes> bs;
