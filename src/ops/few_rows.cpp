@@ -119,12 +119,19 @@ template <int kRows, typename T>
 struct Terms {
   const T* b[kTermsAtOnce];
   float a[kRows][kTermsAtOnce];
+  int count = 0;
+
+  [[gnu::always_inline]] void add(const DenseRows<const float>& from, const DenseRows<const T>& rows, int64_t i) {
+    b[count] = rows.row(i);
+    for (int r = 0; r < kRows; ++r) a[r][count] = from.row(r)[i];
+    ++count;
+  }
 };
 
-// y += or, where the sum begins, y = the sum of kTerms terms, of kRows rows and n columns. A sum is formed one term
-// after another, whatever kTerms.
+// y += or, where the sum begins, y = the sum of kTerms terms from `first` on, of kRows rows and n columns, one term
+// after another. Meanwhile the rows of `next`, as many, are asked for.
 template <int kBytes, int kRows, int kTerms, bool begins, typename T>
-[[gnu::always_inline]] inline void add_terms(const Terms<kRows, T>& terms, int64_t n, int64_t ahead,
+[[gnu::always_inline]] inline void add_terms(const Terms<kRows, T>& terms, int first, const T* const* next, int64_t n,
                                              const DenseRows<float>& y) {
   int64_t j = 0;
   for (; j + kLanes<kBytes> <= n; j += kLanes<kBytes>) {
@@ -137,10 +144,10 @@ template <int kBytes, int kRows, int kTerms, bool begins, typename T>
 #pragma GCC unroll 8
     for (int i = 0; i < kTerms; ++i) {
       Lanes<kBytes> bs;
-      load<kBytes>(terms.b[i] + j, bs);
-      __builtin_prefetch(terms.b[i] + j + ahead);
+      load<kBytes>(terms.b[first + i] + j, bs);
+      __builtin_prefetch(next[i] + j);
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) sums[r] += terms.a[r][i] * bs;
+      for (int r = 0; r < kRows; ++r) sums[r] += terms.a[r][first + i] * bs;
     }
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) std::memcpy(y.row(r) + j, &sums[r], kBytes);
@@ -148,7 +155,7 @@ template <int kBytes, int kRows, int kTerms, bool begins, typename T>
   for (; j < n; ++j) {
     for (int r = 0; r < kRows; ++r) {
       float sum = begins ? 0 : y.row(r)[j];
-      for (int i = 0; i < kTerms; ++i) sum += terms.a[r][i] * widen(terms.b[i][j]);
+      for (int i = 0; i < kTerms; ++i) sum += terms.a[r][first + i] * widen(terms.b[first + i][j]);
       y.row(r)[j] = sum;
     }
   }
@@ -158,27 +165,28 @@ template <int kBytes, int kRows, int kTerms, bool begins, typename T>
 template <int kBytes, int kRows, bool kSkips, typename T>
 [[gnu::always_inline]] inline void mix_columns(const DenseRows<const float>& a, const DenseRows<const T>& b, int64_t n,
                                                int64_t k, const DenseRows<float>& y) {
-  const int64_t ahead = kTermsAtOnce * b.stride;
-  Terms<kRows, T> terms;
   bool begins = true;
-  int count = 0;
+  const auto add = [&](auto count, const Terms<kRows, T>& terms, int first, const T* const* next)
+      __attribute__((always_inline)) {
+    constexpr int kTerms = decltype(count)::value;
+    begins ? add_terms<kBytes, kRows, kTerms, true, T>(terms, first, next, n, y)
+           : add_terms<kBytes, kRows, kTerms, false, T>(terms, first, next, n, y);
+    begins = false;
+  };
+  using Full = std::integral_constant<int, kTermsAtOnce>;
+  Terms<kRows, T> terms, next;  // full, or empty; being filled
   for (int64_t i = 0; i < k; ++i) {
     if (kSkips && !any_in_column<kRows>(a, i)) continue;
-    terms.b[count] = b.row(i);
-    for (int r = 0; r < kRows; ++r) terms.a[r][count] = a.row(r)[i];
-    if (++count < kTermsAtOnce) continue;
-    begins ? add_terms<kBytes, kRows, kTermsAtOnce, true, T>(terms, n, ahead, y)
-           : add_terms<kBytes, kRows, kTermsAtOnce, false, T>(terms, n, ahead, y);
-    begins = false;
-    count = 0;
+    next.add(a, b, i);
+    if (next.count < kTermsAtOnce) continue;
+    if (terms.count > 0) add(Full(), terms, 0, next.b);
+    terms = next;
+    next.count = 0;
   }
-  for (int i = 0; i < count; ++i) {
-    terms.b[0] = terms.b[i];
-    for (int r = 0; r < kRows; ++r) terms.a[r][0] = terms.a[r][i];
-    begins ? add_terms<kBytes, kRows, 1, true, T>(terms, n, ahead, y)
-           : add_terms<kBytes, kRows, 1, false, T>(terms, n, ahead, y);
-    begins = false;
-  }
+  if (terms.count > 0) add(Full(), terms, 0, terms.b);
+  int first = 0;
+  for (; first + 4 <= next.count; first += 4) add(std::integral_constant<int, 4>(), next, first, next.b + first);
+  for (; first < next.count; ++first) add(std::integral_constant<int, 1>(), next, first, next.b + first);
   if (!begins) return;
   for (int r = 0; r < kRows; ++r) std::fill_n(y.row(r), n, 0.0f);
 }

@@ -1,5 +1,5 @@
 // Products of a few rows with a matrix, for decoding: they are bound by reading the matrix, which is read once for all
-// rows. Sums are float32; an element's value does not depend on how many rows or threads there are.
+// rows. Sums are float32; an element's value does not depend on how many rows or threads there are, where b is finite.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <c10/util/BFloat16.h>

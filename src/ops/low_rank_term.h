@@ -16,7 +16,8 @@ struct LowRankTerm {
 bool few_rows_read_leaf(const at::Tensor& y, const AutogradNode& node, size_t first);
 void add_to_few_rows(const at::Tensor& y, const LowRankTerm& term);
 
-// The term as one product in `type`: a bias is one more row of b, for a column of ones.
+// The term as one product in `type`: a bias is one more row of b, for a column of ones, and behind it
+// there may be one of zeros: their number is even.
 Factors factors_of(const LowRankTerm& term, at::ScalarType type);
 
 // What the gradients must know of the term.

@@ -104,14 +104,21 @@ TEST(FewRows, AFloatMatrixBesideBfloat16IsRoundedAsItIsRead) {
 // What an expert that is not chosen would add is not read.
 TEST(FewRows, RowsThatOnlyZerosMeetAreNotRead) {
   for (const at::ScalarType type : kTypes) {
-    const at::Tensor a = random_tensor({3, 40}, 1).to(type), b = random_tensor({40, 131}, 2).to(type);
-    a.narrow(1, 11, 13).zero_();
-    const at::Tensor expected = exact_product(a, b);
-    b.narrow(0, 11, 13).fill_(std::nan(""));
-    EXPECT_TRUE(near(product(a, b), expected, tolerance(type, 40)));
-    EXPECT_TRUE(near(product(a.zero_(), b), expected.zero_(), 0.0));
-    a.select(1, 12).fill_(1);
-    EXPECT_TRUE(product(a, b).isnan().all().item<bool>());
+    for (const at::ScalarType right : {type, at::kFloat}) {
+      for (const int64_t rows : {1, 3, 6}) {
+        const at::Tensor a = random_tensor({rows, 40}, 1).to(type), b = random_tensor({40, 131}, 2).to(right);
+        a.narrow(1, 11, 13).zero_();
+        const at::Tensor expected = exact_product(a, b.to(type)), y = random_tensor({rows, 131}, 3).to(type);
+        const at::Tensor sum = y.to(at::kDouble) + expected;
+        b.narrow(0, 11, 13).fill_(std::nan(""));
+        EXPECT_TRUE(near(product(a, b), expected, tolerance(type, 40)));
+        ops::few_rows_product(y, a, b, true);
+        EXPECT_TRUE(near(y, sum, tolerance(type, 40)));
+        EXPECT_TRUE(near(product(a.clone().zero_(), b), expected.clone().zero_(), 0.0));
+        a.select(1, 12).fill_(1);
+        EXPECT_TRUE(product(a, b).isnan().all().item<bool>());
+      }
+    }
   }
 }
 
