@@ -55,7 +55,6 @@ class Bench {
   double run(bool train, int64_t repeats) {
     ctx_.phase = train ? nn::Phase::kTrain : nn::Phase::kDecode;
     if (!train && !ctx_.fixed) ctx_.fixed = std::make_shared<nn::FixedValues>();
-    if (train) ctx_.fixed = nullptr;
     const at::AutoGradMode grad(train);
     const at::Tensor x = train ? x_.detach().requires_grad_(true) : x_;
     const auto begin = std::chrono::steady_clock::now();

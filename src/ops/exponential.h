@@ -1,6 +1,7 @@
 // The exponential function and the hyperbolic tangent in a form that vectorises.
 #pragma once
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 namespace morex::ops {
@@ -25,6 +26,8 @@ namespace morex::ops {
   const float power = std::bit_cast<float>(exponent << 23);
   return x < kLowest ? 0.0f : p * power;
 }
+
+inline double exponential(double x) { return std::exp(x); }
 
 // tanh(x): an odd polynomial below 0.625 (minimax coefficients), 1 - 2/(exp(2|x|) + 1) above. Relative error 4e-7.
 [[gnu::always_inline]] inline float hyperbolic_tangent(float x) {

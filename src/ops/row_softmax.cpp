@@ -4,47 +4,16 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
-#include <cmath>
-
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
 #include "ops/dense_rows.h"
-#include "ops/exponential.h"
 #include "ops/row_softmax_reference.h"
+#include "ops/softmax_rows.h"
 #include "ops/vector_loops.h"
 
 namespace morex::ops {
 namespace {
-
-[[gnu::always_inline]] inline float exp_of(float x) { return exponential(x); }
-inline double exp_of(double x) { return std::exp(x); }
-
-template <typename T>
-[[gnu::always_inline]] inline void exponentials(T* values, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) values[i] = exp_of(values[i]);
-}
-
-// Rows are short: only the exponentials, of all rows in a line, are worth vectors.
-template <typename T>
-[[gnu::always_inline]] inline void softmax_rows(const T* logits, int64_t stride, int64_t rows, int64_t experts,
-                                                T* out) {
-  for (int64_t t = 0; t < rows; ++t) {
-    const T* row = logits + t * stride;
-    T highest = row[0];
-    for (int64_t e = 1; e < experts; ++e) highest = row[e] > highest ? row[e] : highest;
-    for (int64_t e = 0; e < experts; ++e) out[t * experts + e] = row[e] - highest;
-  }
-  exponentials(out, rows * experts);
-  for (int64_t t = 0; t < rows; ++t) {
-    T* row = out + t * experts;
-    T sum = 0;
-    for (int64_t e = 0; e < experts; ++e) sum += row[e];
-    const T factor = T(1) / sum;
-    for (int64_t e = 0; e < experts; ++e) row[e] *= factor;
-  }
-}
 
 at::Tensor forward(const at::Tensor& given) {
   const at::Tensor logits = with_dense_rows(unrecorded(given));

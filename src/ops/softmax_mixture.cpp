@@ -5,29 +5,16 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
-#include <cmath>
+#include <vector>
 
 #include "base/error.h"
 #include "ops/autograd_node.h"
 #include "ops/chunks.h"
-#include "ops/exponential.h"
 #include "ops/softmax_mixture_reference.h"
+#include "ops/softmax_rows.h"
 
 namespace morex::ops {
 namespace {
-
-float exp_of(float x) { return exponential(x); }
-double exp_of(double x) { return std::exp(x); }
-
-template <typename T>
-void softmax_row(const T* logits, T* out, int64_t experts) {
-  T highest = logits[0], sum = 0;
-  for (int64_t e = 1; e < experts; ++e) highest = std::max(highest, logits[e]);
-  for (int64_t e = 0; e < experts; ++e) sum += out[e] = exp_of(logits[e] - highest);
-  const T factor = T(1) / sum;
-  for (int64_t e = 0; e < experts; ++e) out[e] *= factor;
-}
 
 struct Inputs {
   at::Tensor logits, p;  // [n, N, E] with dense experts, [n, N] contiguous
@@ -46,12 +33,12 @@ at::Tensor forward(const Inputs& in) {
     scalar_t* out = pi.mutable_data_ptr<scalar_t>();
     const int64_t row_stride = in.logits.stride(0), router_stride = in.logits.stride(1);
     for_chunks(n, rows_per_chunk(routers * experts), [&](int64_t begin, int64_t end) {
-      std::vector<scalar_t> softmax(static_cast<size_t>(experts));
+      std::vector<scalar_t> each(static_cast<size_t>(routers * experts));  // [N, E]
       for (int64_t t = begin; t < end; ++t) {
+        softmax_rows(logits + t * row_stride, router_stride, routers, experts, each.data());
         for (int64_t r = 0; r < routers; ++r) {
-          softmax_row(logits + t * row_stride + r * router_stride, softmax.data(), experts);
-          const scalar_t weight = p[t * routers + r];
-          for (int64_t e = 0; e < experts; ++e) out[t * experts + e] += weight * softmax[static_cast<size_t>(e)];
+          const scalar_t weight = p[t * routers + r], *softmax = each.data() + r * experts;
+          for (int64_t e = 0; e < experts; ++e) out[t * experts + e] += weight * softmax[e];
         }
       }
     });
@@ -77,9 +64,9 @@ MixtureGradients backward(const at::Tensor& dpi_in, const Inputs& in) {
     for_chunks(n, rows_per_chunk(routers * experts), [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const scalar_t* g = gs + t * experts;
+        softmax_rows(logits + t * row_stride, router_stride, routers, experts, dlogits + t * routers * experts);
         for (int64_t r = 0; r < routers; ++r) {
           scalar_t* s = dlogits + (t * routers + r) * experts;
-          softmax_row(logits + t * row_stride + r * router_stride, s, experts);
           scalar_t dot = 0;
           for (int64_t e = 0; e < experts; ++e) dot += g[e] * s[e];
           dp[t * routers + r] = dot;

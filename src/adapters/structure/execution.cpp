@@ -17,7 +17,7 @@ Execution read_execution(const JsonReader& experts) {
 
 // Figures: time of dense / time of gather on an AMD EPYC, E experts, k of them per token; what dense computes in vain
 // for one chosen expert are `spared` = r·(E - k)/k ranks. Alone: one projection without its base, one thread, widths
-// 576 and 1536 (all of them: `scripts/bench --executors`, docs/performance.md). In a step: all projections of
+// 576 and 1536 (all of them, and the commands: docs/performance.md). In a step: all projections of
 // SmolLM2-135M, two threads, where dense experts are summed in one pass with the base.
 //
 //                      alone, forward and backward                  in a step, 1024 tokens
@@ -29,7 +29,7 @@ Execution read_execution(const JsonReader& experts) {
 //   8 2 64     192      1.79, 1.45           2.2-2.4   1.7-2.0              1.26     1.23
 //
 // Moving rows costs what products of so few ranks cost: the ranks spared decide, and the tokens that share a call's
-// cost (128 tokens: at 192 ranks 1.2-1.35 alone, at 48 .5-.9). While decoding dense does not read the up rows of
+// cost (128 tokens: at 192 ranks 1.1-1.35 alone, at 48 .46-.94). While decoding dense does not read the up rows of
 // experts that no token chose, and costs one product where gather costs k: at 192 ranks .75-1.2 and .63-1.0 for one
 // token, .44-.83 and .51-.71 for four.
 bool gather_pays(const MixtureShape& shape, int64_t tokens, at::ScalarType type) {

@@ -62,6 +62,7 @@ class Tree : public Structure {
   void add_pool(const Site& site, size_t l, Level& level);
   // What each level's pool reads of h [T, R].
   std::vector<at::Tensor> rows_of_levels(const at::Tensor& h) const;
+  // One level in one pass; its tables are fixed values.
   at::Tensor fused_level(const ops::TreeLevelInput& input, size_t l, ops::TreeActivation activation,
                          const nn::BatchContext& ctx) const;
   size_t add(TensorSpec spec) {
